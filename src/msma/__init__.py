@@ -1,0 +1,84 @@
+"""How a language model holds meaning at three scales: find them, map between them, measure the maps honestly.
+
+The names below are loaded when first used, so ``import msma`` stays fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from msma._version import __version__
+
+if TYPE_CHECKING:
+    from msma.alignment import Alignment
+    from msma.configuration import StudyConfig
+    from msma.corpora import demo_corpus, read_documents
+    from msma.errors import MsmaError
+    from msma.evaluation import evaluate
+    from msma.extraction import extract
+    from msma.maps import (
+        IdentityMap,
+        MeanShiftMap,
+        ProcrustesMap,
+        ReducedRankMap,
+        RidgeMap,
+        TransportMap,
+    )
+    from msma.results import Result
+    from msma.scales import ScalePartition, find_scales
+    from msma.states import HiddenStates
+    from msma.study import Study, demo_model
+
+_HOMES = {
+    "Alignment": "msma.alignment",
+    "HiddenStates": "msma.states",
+    "IdentityMap": "msma.maps",
+    "MeanShiftMap": "msma.maps",
+    "MsmaError": "msma.errors",
+    "ProcrustesMap": "msma.maps",
+    "ReducedRankMap": "msma.maps",
+    "Result": "msma.results",
+    "RidgeMap": "msma.maps",
+    "ScalePartition": "msma.scales",
+    "Study": "msma.study",
+    "StudyConfig": "msma.configuration",
+    "TransportMap": "msma.maps",
+    "demo_corpus": "msma.corpora",
+    "demo_model": "msma.study",
+    "evaluate": "msma.evaluation",
+    "extract": "msma.extraction",
+    "find_scales": "msma.scales",
+    "read_documents": "msma.corpora",
+}
+
+__all__ = [
+    "Alignment",
+    "HiddenStates",
+    "IdentityMap",
+    "MeanShiftMap",
+    "MsmaError",
+    "ProcrustesMap",
+    "ReducedRankMap",
+    "Result",
+    "RidgeMap",
+    "ScalePartition",
+    "Study",
+    "StudyConfig",
+    "TransportMap",
+    "__version__",
+    "demo_corpus",
+    "demo_model",
+    "evaluate",
+    "extract",
+    "find_scales",
+    "read_documents",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'msma' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,323 @@
+"""The command line: one command for each public function, tables for people, ``--json`` for machines."""
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from msma._version import __version__
+from msma.cli.options import (
+    AsJson,
+    AttentionTexts,
+    BatchTokens,
+    Column,
+    Device,
+    Dtype,
+    FinalNorm,
+    Fractions,
+    IdColumn,
+    LabelColumns,
+    Long,
+    LongChoice,
+    MaxDocuments,
+    MaxTokens,
+    MinLayers,
+    Model,
+    PaddingSide,
+    ParagraphChoice,
+    Paragraphs,
+    PrecisionChoice,
+    Reduction,
+    ReductionChoice,
+    RemoteCode,
+    Revision,
+    Scales,
+    Seed,
+    SideChoice,
+    Stack,
+    StackChoice,
+    StatesDir,
+    Texts,
+    Unit,
+    UnitChoice,
+    Votes,
+)
+from msma.cli.tables import show_result, show_study
+from msma.errors import ConfigError, MsmaError
+
+_errors = Console(stderr=True, highlight=False)
+
+
+class _Commands(TyperGroup):
+    """The group of commands; an interruption is told before typer swallows it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command.
+
+        Args:
+            ctx: Context of the call.
+
+        Returns:
+            What the command returned.
+
+        Raises:
+            Exit: With code 130, when interrupted.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            _errors.print(
+                "interrupted; the same command again goes on where this one stopped", style="yellow"
+            )
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    name="msma",
+    cls=_Commands,
+    help="Show how a language model holds meaning at three scales: local, intermediate, global.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Show how a language model holds meaning at three scales: local, intermediate, global."""
+    if version:
+        typer.echo(f"msma {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def analyze(
+    context: typer.Context,
+    model: Annotated[str | None, typer.Argument(help="Hub name, folder, or 'demo'.")] = None,
+    texts: Annotated[str | None, typer.Argument(help="File, Hub dataset, or 'demo'.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for everything that is found.")] = Path("msma-out"),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file of settings; options given here win.")
+    ] = None,
+    revision: Revision = None,
+    column: Column = None,
+    id_column: IdColumn = None,
+    label_columns: LabelColumns = None,
+    paragraphs: Paragraphs = ParagraphChoice.auto,
+    max_documents: MaxDocuments = None,
+    unit: Unit = UnitChoice.text,
+    stack: Stack = StackChoice.auto,
+    max_tokens: MaxTokens = None,
+    long: Long = LongChoice.truncate,
+    batch_tokens: BatchTokens = None,
+    padding_side: PaddingSide = SideChoice.right,
+    dtype: Dtype = PrecisionChoice.float32,
+    device: Device = "auto",
+    final_norm: FinalNorm = False,
+    attention_texts: AttentionTexts = 128,
+    scales: Scales = "fused",
+    n_votes: Votes = 100,
+    min_layers: MinLayers = None,
+    reduction: Reduction = ReductionChoice.mean,
+    is_standardised: Annotated[bool, typer.Option("--standardised/--raw", help="Equal spread.")] = False,
+    maps: Annotated[list[str] | None, typer.Option("--map", help="Map to compare; repeatable.")] = None,
+    fractions: Fractions = "0.6,0.2,0.2",
+    seed: Seed = 0,
+    trust_remote_code: RemoteCode = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do the whole main job: states, scales, maps, measures, and a report to look at."""
+    from msma.configuration import StudyConfig
+
+    given = {name: value for name, value in locals().items() if name in StudyConfig.__dataclass_fields__}
+    given["label_columns"], given["maps"] = tuple(label_columns or ()), tuple(maps or ())
+    given["fractions"] = _parse_fractions(fractions)
+    settings = _merge_config(context, given, config)
+
+    from msma.reporting import write_report
+    from msma.study import Study
+
+    console = Console(quiet=as_json, highlight=False)
+    study = Study(
+        StudyConfig.from_dict(settings), out, say=lambda words: console.print(f"[dim]· {words}[/dim]")
+    )
+    study.run()
+    study.say("report and figures")
+    report = write_report(out)
+    if as_json:
+        typer.echo((out / "results.json").read_text(encoding="utf-8"))
+        return
+    show_study(console, out, report)
+
+
+def _merge_config(context: typer.Context, given: dict[str, Any], config: Path | None) -> dict[str, Any]:
+    """Lay what was typed over what the file says, and both over the defaults."""
+    from msma.configuration import StudyConfig
+
+    sources = {name: context.get_parameter_source(name) for name in given}
+    typed = {
+        name: value
+        for name, value in given.items()
+        if (source := sources[name]) is not None and source.name in ("COMMANDLINE", "ENVIRONMENT", "PROMPT")
+    }
+    settings = {} if config is None else StudyConfig.read_toml(config)
+    plain = {n: (v.value if isinstance(v, StrEnum) else v) for n, v in typed.items() if v is not None}
+    return {**settings, **plain}
+
+
+@app.command()
+def extract(
+    model: Model,
+    texts: Texts,
+    out: Annotated[Path, typer.Option(help="Folder for the states.")] = Path("states"),
+    revision: Revision = None,
+    column: Column = None,
+    id_column: IdColumn = None,
+    label_columns: LabelColumns = None,
+    paragraphs: Paragraphs = ParagraphChoice.auto,
+    max_documents: MaxDocuments = None,
+    unit: Unit = UnitChoice.text,
+    stack: Stack = StackChoice.auto,
+    max_tokens: MaxTokens = None,
+    long: Long = LongChoice.truncate,
+    batch_tokens: BatchTokens = None,
+    padding_side: PaddingSide = SideChoice.right,
+    dtype: Dtype = PrecisionChoice.float32,
+    device: Device = "auto",
+    final_norm: FinalNorm = False,
+    attention_texts: AttentionTexts = 128,
+    seed: Seed = 0,
+    trust_remote_code: RemoteCode = False,
+) -> None:
+    """Read the pooled hidden states of every layer for every text."""
+    from msma.configuration import StudyConfig
+    from msma.study import extract_states
+
+    given = {
+        n: (v.value if isinstance(v, StrEnum) else v)
+        for n, v in locals().items()
+        if n in StudyConfig.__dataclass_fields__
+    }
+    given["label_columns"] = tuple(label_columns or ())
+    states = extract_states(StudyConfig.from_dict(given), out, say=typer.echo)
+    typer.echo(f"{states}, in {out}")
+
+
+@app.command()
+def scales(
+    states: StatesDir,
+    out: Annotated[Path, typer.Option(help="File for the partition.")] = Path("scales.json"),
+    method: Scales = "fused",
+    n_votes: Votes = 100,
+    min_layers: MinLayers = None,
+    fractions: Fractions = "0.6,0.2,0.2",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Find which layers are local, intermediate and global, on the training split."""
+    from msma.states import HiddenStates
+    from msma.study import choose_scales
+
+    train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
+    partition = choose_scales(train, method=method, n_votes=n_votes, min_layers=min_layers, seed=seed)
+    partition.save(out)
+    show_result(partition.to_result(), title=str(partition), as_json=as_json)
+
+
+@app.command()
+def fit(
+    states: StatesDir,
+    scales: Annotated[Path, typer.Option(help="File written by 'msma scales'.")] = Path("scales.json"),
+    out: Annotated[Path, typer.Option(help="Folder for the fitted maps.")] = Path("alignment"),
+    map: Annotated[str, typer.Option(help="identity, mean_shift, procrustes, ridge, ...")] = "ridge",
+    reduction: Reduction = ReductionChoice.mean,
+    is_standardised: Annotated[bool, typer.Option("--standardised/--raw", help="Equal spread.")] = False,
+    fractions: Fractions = "0.6,0.2,0.2",
+    seed: Seed = 0,
+) -> None:
+    """Fit a map for each pair of scales on the training split."""
+    from msma.alignment import Alignment
+    from msma.maps import MAPS
+    from msma.scales import ScalePartition
+    from msma.states import HiddenStates
+
+    if map not in MAPS:
+        raise ConfigError(f"map '{map}' came; expected one of {', '.join(MAPS)}")
+    train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
+    alignment = Alignment(MAPS[map](), reduction=reduction.value, is_standardised=is_standardised, seed=seed)
+    alignment.fit(train, ScalePartition.load(scales)).save(out)
+    typer.echo(f"{map} maps fitted on {train.n_samples} samples, in {out}")
+
+
+@app.command()
+def evaluate(
+    alignment: Annotated[Path, typer.Argument(help="Folder written by 'msma fit'.")],
+    states: StatesDir,
+    out: Annotated[Path | None, typer.Option(help="File for the result, as JSON.")] = None,
+    metrics: Annotated[list[str] | None, typer.Option("--metric", help="Measure; repeatable.")] = None,
+    fractions: Fractions = "0.6,0.2,0.2",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Score fitted maps on the test split of the states."""
+    from msma.alignment import Alignment
+    from msma.evaluation import evaluate as score
+    from msma.states import HiddenStates
+
+    test = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).test
+    result = score(Alignment.load(alignment), test, metrics=metrics or None, seed=seed)
+    if out is not None:
+        result.save(out)
+    show_result(result, title="held-out measures", as_json=as_json)
+
+
+@app.command()
+def report(
+    study: Annotated[Path, typer.Argument(help="Folder written by 'msma analyze'.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; inside the folder when left out.")] = None,
+) -> None:
+    """Write the report and the figures of a study again."""
+    from msma.reporting import write_report
+
+    typer.echo(f"report: {write_report(study, out=out)}")
+
+
+def _parse_fractions(text: str) -> tuple[float, float, float]:
+    try:
+        first, second, third = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"fractions '{text}' came; expected three numbers such as 0.6,0.2,0.2") from error
+    return first, second, third
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and turn every foreseen failure into one red line.
+
+    Args:
+        arguments: What was typed; the process's own arguments when left out.
+
+    Returns:
+        0 when all went well, 2 for a mistake that can be put right, 130 when interrupted.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+    except MsmaError as error:
+        _errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return 2
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    except BrokenPipeError:
+        # The reader of our output went away (`msma ... | head`): nothing is wrong, and nobody listens.
+        sys.stderr.close()
+        return 0
+    return 0

@@ -1,0 +1,285 @@
+"""Load a language model with its tokenizer, quietly, and say in one sentence what is wrong when it fails."""
+
+import hashlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import nn
+
+from msma.errors import ConfigError, ModelError
+
+Dtype: TypeAlias = Literal["float32", "bfloat16", "auto"]
+
+#: Values of each parameter that enter the fingerprint of a model.
+_FINGERPRINT_VALUES = 16
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, its tokenizer, and what is known about where they come from.
+
+    Args:
+        network: The model as loaded or as given.
+        tokenizer: Its tokenizer.
+        name: Name on the Hub, or the folder.
+        revision: Commit of the files, where known.
+    """
+
+    network: Any
+    tokenizer: Any
+    name: str
+    revision: str | None
+
+    @property
+    def architecture(self) -> str:
+        """The configuration's family ("gpt2", "bert")."""
+        return str(self.network.config.model_type)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        device: torch.device = next(self.network.parameters()).device
+        return device
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the parameters ("float32")."""
+        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
+
+    def fingerprint(self, body: nn.Module | None = None) -> str:
+        """Hash names, shapes and a few values of every parameter.
+
+        Args:
+            body: Part of the model to hash; the whole when left out.
+
+        Returns:
+            SHA-256, 64 hexadecimal digits.
+        """
+        digest = hashlib.sha256()
+        for name, parameter in sorted((body or self.network).named_parameters()):
+            flat = parameter.detach().reshape(-1)
+            step = max(1, flat.numel() // _FINGERPRINT_VALUES)
+            values = flat[::step][:_FINGERPRINT_VALUES].float().cpu().numpy()
+            digest.update(f"{name}{tuple(parameter.shape)}".encode() + values.tobytes())
+        return digest.hexdigest()
+
+
+@contextmanager
+def quiet(*, keep_bars: bool = False) -> Iterator[None]:
+    """Silence what transformers and torch print and warn about; the former settings return on leaving.
+
+    Args:
+        keep_bars: Leave progress bars on, for downloads watched on a terminal.
+
+    Yields:
+        Nothing.
+    """
+    from transformers.utils import logging
+    from transformers.utils.logging import hf_hub_utils
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    had_hub_bars = not hf_hub_utils.are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    if not keep_bars and had_bars:
+        logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars and not keep_bars:
+            logging.enable_progress_bar()
+            if not had_hub_bars:
+                hf_hub_utils.disable_progress_bars()
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Switch dropout off and gradients out; every module's mode returns on leaving.
+
+    Args:
+        network: The model.
+
+    Yields:
+        Nothing.
+    """
+    training = [module for module in network.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with torch.inference_mode(), quiet():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def load_model(
+    model: Any,
+    *,
+    tokenizer: Any = None,
+    name: str | None = None,
+    revision: str | None = None,
+    dtype: Dtype = "float32",
+    device: str = "auto",
+    local_files_only: bool = False,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Load a model and its tokenizer, or take those given.
+
+    A model that is already loaded stays on its device and in its precision.
+
+    Args:
+        model: Name on the Hub, folder, or a transformers model.
+        tokenizer: Name, folder or tokenizer; the model's own when left out.
+        name: What to call the model in results; its name or folder when left out.
+        revision: Commit, tag or branch.
+        dtype: Precision to load in; "auto" is that of the files.
+        device: "auto" takes CUDA where there is some.
+        local_files_only: Never ask the Hub.
+        trust_remote_code: Let the model bring its own code.
+
+    Returns:
+        Model and tokenizer.
+
+    Raises:
+        ConfigError: When device or dtype do not exist here.
+        ModelError: When model or tokenizer cannot be loaded.
+    """
+    options = {
+        "revision": revision,
+        "local_files_only": local_files_only,
+        "trust_remote_code": trust_remote_code,
+    }
+    if isinstance(model, nn.Module):
+        network = _check_network(model, device=device)
+        source = str(getattr(network.config, "_name_or_path", "") or "")
+    else:
+        source = os.fspath(model)
+        _check_folder(source, what="model", sign="config.json")
+        if revision is not None and os.path.isdir(source):
+            raise ModelError(
+                f"revision '{revision}' came for the folder '{source}'; a folder has no revisions: leave it out"
+            )
+        network = _load_network(source, dtype=dtype, device=_choose_device(device), options=options)
+    if tokenizer is None or isinstance(tokenizer, (str, os.PathLike)):
+        tokenizer = _load_tokenizer(source if tokenizer is None else os.fspath(tokenizer), options=options)
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ModelError(
+            f"the tokenizer of '{source}' knows {len(tokenizer)} tokens, all of them special, which happens "
+            "when the folder holds no tokenizer files; give one: tokenizer='name or folder'"
+        )
+    revision = getattr(network.config, "_commit_hash", None) or revision
+    return LoadedModel(network, tokenizer, name or source or type(network).__name__, revision)
+
+
+def _check_network(network: Any, *, device: str) -> Any:
+    if not hasattr(network, "config") or not hasattr(network.config, "model_type"):
+        raise ModelError(
+            f"a {type(network).__name__} without a transformers configuration came; "
+            "give a transformers model, a name on the Hub or a folder"
+        )
+    found = next(network.parameters()).device
+    if device not in ("auto", str(found), found.type):
+        raise ConfigError(
+            f"the model given is on '{found}' and device '{device}' was asked for; move it first"
+        )
+    return network
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"device '{device}' cannot be used here ({_first_line(error)}); use 'cpu' or 'auto'"
+        ) from error
+    return chosen
+
+
+def _is_local(source: str) -> bool:
+    return source.startswith((".", "/", "~", "\\")) or Path(source).exists()
+
+
+def _check_folder(source: str, *, what: str, sign: str) -> None:
+    if not _is_local(source):
+        return
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise ModelError(
+            f"the {what} folder '{source}' {state}; give the folder that holds {sign}, or a name on the Hub"
+        )
+    if not (folder / sign).is_file():
+        raise ModelError(f"the folder '{source}' holds no {sign}, so no {what}; check the path")
+
+
+def _load_network(source: str, *, dtype: str, device: torch.device, options: dict[str, Any]) -> Any:
+    precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": "auto"}
+    if dtype not in precisions:
+        raise ConfigError(f"dtype '{dtype}' came; expected one of {', '.join(precisions)}")
+    try:
+        from transformers import AutoModel
+
+        with quiet(keep_bars=sys.stderr.isatty() and not _is_local(source)):
+            path = str(Path(source).expanduser()) if _is_local(source) else source
+            network = AutoModel.from_pretrained(path, dtype=precisions[dtype], **options)
+        return network.eval().to(device)
+    except Exception as error:  # every library underneath has its own kinds
+        raise _explain(error, source, what="model", revision=options["revision"]) from error
+
+
+def _load_tokenizer(source: str, *, options: dict[str, Any]) -> Any:
+    if not source:
+        raise ModelError(
+            "a model without a name came, so its tokenizer cannot be found; give it: tokenizer=..."
+        )
+    try:
+        from transformers import AutoTokenizer
+
+        with quiet():
+            path = str(Path(source).expanduser()) if _is_local(source) else source
+            return AutoTokenizer.from_pretrained(path, **options)
+    except Exception as error:  # every library underneath has its own kinds
+        raise _explain(error, source, what="tokenizer", revision=options["revision"]) from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
+def _explain(error: Exception, source: str, *, what: str, revision: str | None) -> ModelError:
+    """Turn a library's error into one sentence with what to do."""
+    kinds: set[str] = set()
+    link: BaseException | None = error
+    while link is not None:
+        kinds.add(type(link).__name__)
+        link = link.__cause__ or link.__context__
+    at = f" at revision '{revision}'" if revision else ""
+    subject = f"could not load the {what} '{source}'{at}"
+    if "RevisionNotFoundError" in kinds:
+        return ModelError(f"{subject}: there is no such revision; give a commit, tag or branch that exists")
+    if "GatedRepoError" in kinds:
+        return ModelError(f"{subject}: access has to be granted on its page first; log in and ask for it")
+    if "RepositoryNotFoundError" in kinds:
+        return ModelError(f"{subject}: the Hub has no such repository, or it is private; check the name")
+    if "trust_remote_code" in str(error):
+        return ModelError(f"{subject}: it brings its own code; read it, then pass trust_remote_code=True")
+    if {"LocalEntryNotFoundError", "OfflineModeIsEnabled"} & kinds or "couldn't connect" in str(error):
+        return ModelError(
+            f"{subject}: it is not in the local cache and the Hub was not reached; "
+            "check the name and the connection, or download it first"
+        )
+    return ModelError(f"{subject}: {_first_line(error)}; check that the files are whole and of one model")

@@ -1,0 +1,36 @@
+"""Figures: arrays in, axes out; nothing is shown, and matplotlib's own settings are left alone.
+
+The only package that imports matplotlib. Every function draws on the axes it is given, or makes a figure of
+its own of one (3.5 in) or two (7 in) columns' width.
+"""
+
+from msma.plotting.inline import to_inline_svg
+from msma.plotting.layers import plot_bands, plot_signals
+from msma.plotting.manifold import CATEGORY_MARKERS, plot_clouds, plot_dimensions, plot_spectra, rank_groups
+from msma.plotting.rows import plot_maps, plot_rows
+from msma.plotting.similarity import plot_similarity
+from msma.plotting.style import CATEGORIES, COLUMN, PAGE, SCALE_COLOURS, save_figure
+from msma.plotting.words import Wording, map_name, pair_name, wording
+
+__all__ = [
+    "CATEGORIES",
+    "CATEGORY_MARKERS",
+    "COLUMN",
+    "PAGE",
+    "SCALE_COLOURS",
+    "Wording",
+    "map_name",
+    "pair_name",
+    "plot_bands",
+    "plot_clouds",
+    "plot_dimensions",
+    "plot_maps",
+    "plot_rows",
+    "plot_signals",
+    "plot_similarity",
+    "plot_spectra",
+    "rank_groups",
+    "save_figure",
+    "to_inline_svg",
+    "wording",
+]

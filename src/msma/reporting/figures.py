@@ -1,0 +1,163 @@
+"""Which figures a study has, drawn once for the page, for the phone and for print."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from msma.errors import StorageError
+from msma.plotting import (
+    COLUMN,
+    PAGE,
+    plot_bands,
+    plot_clouds,
+    plot_dimensions,
+    plot_maps,
+    plot_rows,
+    plot_signals,
+    plot_similarity,
+    plot_spectra,
+    save_figure,
+    to_inline_svg,
+)
+from msma.reporting.clouds import rank_labels
+from msma.reporting.reading import StudyRecord, read_study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SQUARE = 4.6
+
+
+class Drawing(NamedTuple):
+    """A figure that can be drawn at several widths.
+
+    Args:
+        draw: Takes a width in inches, returns axes.
+        page: Its width on a page, in inches.
+        print: Its width in print: one column or two.
+    """
+
+    draw: Callable[[float], "Axes"]
+    page: float
+    print: float
+
+
+def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
+    """List the figures that a study has the numbers for.
+
+    Args:
+        record: A study.
+
+    Returns:
+        Figures by name, in the order shown.
+    """
+    partition = record.partition
+    n_layers, boundaries = partition.n_layers, partition.boundaries
+    published = record.published.boundaries if record.published is not None else None
+    votes = {name: signal.votes for name, signal in partition.signals.items()}
+    profiles = {name: signal.profile for name, signal in partition.signals.items()}
+    similarity = profiles.get("similarity", {}).get("cka")
+    drawings = {
+        "bands": Drawing(
+            lambda width: plot_bands(n_layers, boundaries, published=published, width=width), PAGE, PAGE
+        )
+    }
+    if votes:
+        drawings["votes"] = Drawing(
+            lambda width: plot_bands(n_layers, boundaries, votes=votes, width=width), PAGE, PAGE
+        )
+    if similarity:
+        drawings["similarity"] = Drawing(
+            lambda width: plot_similarity(np.asarray(similarity), boundaries, width=width), _SQUARE, COLUMN
+        )
+    if profiles.get("attention", {}).get("distance") or profiles.get("information", {}).get("mi"):
+        drawings["signals"] = Drawing(
+            lambda width: plot_signals(profiles, n_layers=n_layers, boundaries=boundaries, width=width),
+            PAGE,
+            PAGE,
+        )
+    drawings["shapes"] = Drawing(lambda width: plot_rows(record.manifold, width=width), PAGE, PAGE)
+    drawings["spectra"] = Drawing(
+        lambda width: plot_spectra(record.curves["spectrum"], width=width), COLUMN, COLUMN
+    )
+    drawings["dimensions"] = Drawing(
+        lambda width: plot_dimensions(record.curves["dimension"], width=width), COLUMN, COLUMN
+    )
+    drawings["maps"] = Drawing(lambda width: plot_maps(record.maps, width=width), PAGE, PAGE)
+    drawings["measures"] = Drawing(lambda width: plot_rows(record.evaluation, width=width), PAGE, PAGE)
+    probes = record.probes
+    if probes is not None:
+        drawings["probes"] = Drawing(lambda width: plot_rows(probes, width=width), PAGE, PAGE)
+    drawings["clouds"] = Drawing(lambda width: _draw_clouds(record, width), PAGE, PAGE)
+    return drawings
+
+
+def _draw_clouds(record: StudyRecord, width: float) -> "Axes":
+    clouds = record.clouds
+    names = rank_labels(clouds["labels"])
+    labels = [str(value) for value in clouds["labels"][names[0]]] if names else None
+    return plot_clouds(clouds["points"], mapped=clouds["mapped"], labels=labels, width=width)
+
+
+def inline_figure(drawing: Drawing, *, name: str, title: str, description: str) -> list[str]:
+    """Draw a figure for the page and, where it is wider than a phone, once more for the phone.
+
+    Args:
+        drawing: The figure.
+        name: A word that is unique on the page.
+        title: Its finding.
+        description: What it shows.
+
+    Returns:
+        One or two SVG elements, the wide one first.
+    """
+    widths = [drawing.page] if drawing.page <= COLUMN else [drawing.page, COLUMN]
+    return [
+        to_inline_svg(drawing.draw(width), name=f"{name}-{number}", title=title, description=description)
+        for number, width in enumerate(widths)
+    ]
+
+
+def save_figures(folder: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> list[Path]:
+    """Write every figure of a study for papers: PNG at 200 dots an inch and SVG, 3.5 or 7 inches wide.
+
+    Args:
+        folder: A folder that a study filled.
+        out: Where the figures go; ``figures`` within the folder when left out.
+
+    Returns:
+        The files written.
+
+    Raises:
+        StorageError: When a piece of the study is missing or damaged.
+        MissingExtraError: When matplotlib is not installed.
+    """
+    return save_drawings(read_study(folder), Path(folder) / "figures" if out is None else Path(out))
+
+
+def save_drawings(record: StudyRecord, out: Path) -> list[Path]:
+    """Write every figure of a study that was read.
+
+    Args:
+        record: The study.
+        out: Folder of the figures.
+
+    Returns:
+        The files written.
+
+    Raises:
+        StorageError: When a file cannot be written.
+    """
+    written = []
+    try:
+        for name, drawing in list_drawings(record).items():
+            written += save_figure(drawing.draw(drawing.print), out / name)
+    except OSError as error:
+        raise StorageError(
+            f"could not write figures to '{out}': {error.strerror or error}; free some space or choose "
+            "another folder"
+        ) from error
+    return written

@@ -1,0 +1,253 @@
+"""Put the report together: findings, figures and tables into one page without outside references."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msma._types import SCALES
+from msma.errors import MissingExtraError
+from msma.plotting.inline import DARK, LIGHT
+from msma.plotting.words import map_name
+from msma.reporting import map_findings, scale_findings, shape_findings
+from msma.reporting.cautions import list_cautions
+from msma.reporting.clouds import lay_out, shorten
+from msma.reporting.figures import inline_figure, list_drawings
+from msma.reporting.numbers import show, show_layers, show_share
+from msma.reporting.origin import describe_origin
+from msma.reporting.reading import StudyRecord
+from msma.reporting.tables import best_words, map_table, pair_cards, probe_table, scale_table, score_groups
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+#: Above this many layers the full matrix is not repeated as a table.
+_MOST_LAYERS_LISTED = 40
+
+
+def render(record: StudyRecord) -> str:
+    """Render the report of a study.
+
+    Args:
+        record: The study.
+
+    Returns:
+        A whole HTML page that needs no other file.
+
+    Raises:
+        MissingExtraError: When jinja2 or matplotlib is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingExtraError("jinja2", extra="report") from error
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=keep_together,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    context = build_context(record)
+    for figure in context["figures"].values():
+        # Drawn by this package, with every text in it escaped by the XML writer.
+        figure["svgs"] = [Markup(svg) for svg in figure["svgs"]]
+    return environment.get_template("report.html.j2").render(context)
+
+
+def build_context(record: StudyRecord) -> dict[str, Any]:
+    """Collect everything the template shows.
+
+    Args:
+        record: The study.
+
+    Returns:
+        Names the template knows.
+    """
+    partition = record.partition
+    scores = map_findings.collect_scores(record.evaluation)
+    titles = _titles(record, scores)
+    figures = {
+        name: {
+            "title": titles[name],
+            "svgs": []
+            if name == "clouds"
+            else inline_figure(drawing, name=name, title=titles[name], description=_ABOUT[name]),
+        }
+        for name, drawing in list_drawings(record).items()
+    }
+    similarity = _similarity(record)
+    return {
+        "light": LIGHT,
+        "dark": DARK,
+        "figures": figures,
+        "scales": [{"name": scale, "layers": show_layers(partition[scale])} for scale in SCALES],
+        "lede": scale_findings.describe_partition(partition),
+        "firmness": scale_findings.describe_firmness(partition),
+        "order": shape_findings.describe_order(record.probes),
+        "cards": _cards(record),
+        "best_words": best_words(record.best_map, record.maps),
+        "best_map": map_name(record.best_map),
+        "published": None if record.published is None else _is_same(record),
+        "signals": list(partition.signals.values()),
+        "vote_lines": scale_findings.vote_table(partition),
+        "steps": scale_findings.closest_steps(similarity) if similarity is not None else [],
+        "matrix": _matrix(similarity),
+        "profiles": _profile_table(record),
+        "dimension_lines": _dimension_table(record),
+        "variance_lines": _variance_table(record),
+        "manifold": scale_table(record.manifold),
+        "map_lines": map_table(record.maps, record.best_map),
+        "score_groups": score_groups(scores),
+        "probes": probe_table(record.probes) if record.probes is not None else [],
+        "has_labels": bool(record.clouds["labels"]),
+        "cloud": lay_out(record.clouds),
+        "cloud_note": record.clouds.get("note") or "",
+        "examples": _examples(record),
+        "cautions": list_cautions(record),
+        **describe_origin(record),
+    }
+
+
+_ABOUT = {
+    "bands": "The layers of the model from the embeddings to the last, divided into three bands.",
+    "votes": "For each signal, how often random halves of the documents put each boundary at each layer.",
+    "similarity": "A matrix of the similarity of every pair of layers, the three scales framed on its diagonal.",
+    "signals": "Attention distance, attention entropy, weight on the first token and shared information by layer.",
+    "shapes": "Each number about a scale's shape with its interval, one panel a number.",
+    "spectra": "Share of the variance of each component for the three scales, both axes logarithmic.",
+    "dimensions": "Estimated intrinsic dimension of the three scales over the size of the neighbourhood.",
+    "maps": "R squared and divergence of every map for each pair of scales, validation above test.",
+    "measures": "Every measure before and after mapping with interval, null, floor and ceiling.",
+    "probes": "Accuracy of linear probes at each scale with interval, control and most frequent class.",
+    "clouds": "",
+}
+
+
+def _titles(record: StudyRecord, scores: list[map_findings.Score]) -> dict[str, str]:
+    partition = record.partition
+    similarity = _similarity(record)
+    return {
+        "bands": scale_findings.title_bands(partition, record.published),
+        "votes": scale_findings.title_votes(partition) if partition.signals else "",
+        "similarity": (
+            scale_findings.title_similarity(partition, similarity) if similarity is not None else ""
+        ),
+        "signals": scale_findings.title_signals(partition),
+        "shapes": shape_findings.title_shapes(record.manifold),
+        "spectra": shape_findings.title_spectra(record.manifold),
+        "dimensions": shape_findings.title_dimensions(record.curves["dimension"]),
+        "maps": map_findings.title_maps(record.maps, record.best_map),
+        "measures": map_findings.title_measures(scores),
+        "probes": shape_findings.title_probes(record.probes) if record.probes is not None else "",
+        "clouds": shape_findings.title_clouds(record.clouds),
+        "examples": shape_findings.title_examples(record.examples),
+    }
+
+
+def _is_same(record: StudyRecord) -> bool:
+    return record.published is not None and record.published.boundaries == record.partition.boundaries
+
+
+def _similarity(record: StudyRecord) -> np.ndarray | None:
+    signal = record.partition.signals.get("similarity")
+    matrix = signal.profile.get("cka") if signal is not None else None
+    return np.asarray(matrix, dtype=np.float64) if matrix else None
+
+
+def _cards(record: StudyRecord) -> list[dict[str, Any]]:
+    evaluation, best_map = record.evaluation, record.best_map
+    cards = pair_cards(evaluation, best_map)
+    for card in cards:
+        where = card["source"], card["target"]
+        card["sentences"] = map_findings.describe_pair(evaluation, *where, best_map=best_map)
+    return cards
+
+
+def _matrix(similarity: np.ndarray | None) -> list[list[str]]:
+    if similarity is None or len(similarity) > _MOST_LAYERS_LISTED:
+        return []
+    return [[f"{value:.2f}".replace("-", "−") for value in line] for line in similarity.tolist()]
+
+
+def _profile_table(record: StudyRecord) -> dict[str, list[list[str]]]:
+    """Lay out the signals by layer: attention by block, information by gap."""
+    attention = record.partition.signals.get("attention")
+    information = record.partition.signals.get("information")
+    tables: dict[str, list[list[str]]] = {"attention": [], "information": []}
+    if attention is not None and attention.profile.get("distance"):
+        names = ("distance", "distance_raw", "entropy", "sink_share")
+        columns = [attention.profile.get(name) for name in names]
+        tables["attention"] = [
+            [str(block + 1), *(show(column[block]) if column else "–" for column in columns)]
+            for block in range(len(attention.profile["distance"]))
+        ]
+    if information is not None and information.profile.get("mi"):
+        values = information.profile["mi"]
+        tables["information"] = [[f"{gap} – {gap + 1}", show(value)] for gap, value in enumerate(values)]
+    return tables
+
+
+def _dimension_table(record: StudyRecord) -> list[dict[str, Any]]:
+    curves = record.curves["dimension"]
+    return [
+        {"scale": scale, "cells": list(zip(curve["neighbours"], map(show, curve["mle"]), strict=True))}
+        for scale, curve in ((scale, curves[scale]) for scale in SCALES)
+    ]
+
+
+def _variance_table(record: StudyRecord) -> list[dict[str, Any]]:
+    """Say what the first 1, 10 and 100 components hold together."""
+    lines = []
+    for scale in SCALES:
+        shares = np.cumsum(record.curves["spectrum"][scale])
+        cells = [show_share(float(shares[min(k, len(shares)) - 1])) for k in (1, 10, 100)]
+        lines.append({"scale": scale, "cells": cells})
+    return lines
+
+
+def _examples(record: StudyRecord) -> dict[str, Any]:
+    queries = [
+        {
+            "text": shorten(query["text"]),
+            "label": query.get("label"),
+            "columns": [
+                {
+                    "scale": scale,
+                    "neighbours": [
+                        {
+                            "text": shorten(neighbour["text"], longest=180),
+                            "parts": shape_findings.compare_labels(
+                                query.get("label"), neighbour.get("label")
+                            ),
+                            "similarity": show(float(neighbour["similarity"])),
+                        }
+                        for neighbour in query["neighbours"][scale]
+                    ],
+                }
+                for scale in SCALES
+            ],
+        }
+        for query in record.examples["queries"]
+    ]
+    return {"title": shape_findings.title_examples(record.examples), "queries": queries}
+
+
+def keep_together(value: Any) -> Any:
+    r"""Keep a range and an interval on one line; everything else stays as it is.
+
+    Args:
+        value: What the template is about to write.
+
+    Returns:
+        Strings with a word joiner around dashes between digits, and a fixed space within intervals.
+
+    Examples:
+        >>> keep_together("layers 3–8"), keep_together("2.3 [1.9, 2.7]"), keep_together(3)
+        ('layers 3\u2060–\u20608', '2.3\xa0[1.9,\xa02.7]', 3)
+    """
+    if type(value) is not str:
+        return value
+    value = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", value)
+    return re.sub(r"(?<=\d) \[(−?[\d.,]+), (−?[\d.,]+\])", "\u00a0[\\1,\u00a0\\2", value)

@@ -1,0 +1,386 @@
+"""Hidden states: layers x samples x d_model, pooled, in memory or in memory-mapped shards on disk."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+
+from msma._types import Split
+from msma.corpora import group_duplicates, split_documents
+from msma.errors import ShapeError, StorageError
+from msma.shards import AttentionSummary, Origin, Shard, ShardWriter, read_shard
+from msma.storage import open_tensors, read_json
+
+__all__ = ["AttentionSummary", "HiddenStates", "Origin", "Shard", "Splits", "StatesWriter"]
+
+#: All layers of some samples; named, because pydoclint cannot read a shape inside an iterator.
+LayerBatch: TypeAlias = Float32[np.ndarray, "layers n d_model"]
+
+
+class Splits(NamedTuple):
+    """Three parts of one set of states that share no document."""
+
+    train: "HiddenStates"
+    validation: "HiddenStates"
+    test: "HiddenStates"
+
+
+class HiddenStates:
+    """Pooled hidden states of every layer for every sample of a corpus.
+
+    Args:
+        shards: The samples in corpus order, in one or more shards.
+        origin: The model and settings they come from.
+        attention: Attention statistics of some of the texts.
+        index: Rows to keep, in order; all when left out.
+        part: Which split these states are, when they are one.
+
+    Raises:
+        ShapeError: When shards disagree with the origin, or hold no sample.
+
+    Examples:
+        >>> states = HiddenStates.from_arrays(np.zeros((4, 6, 2)), documents=["a", "a", "b", "b", "c", "d"])
+        >>> states.n_layers, states.n_samples, states.d_model
+        (4, 6, 2)
+        >>> [part.n_samples for part in states.split(fractions=(0.5, 0.25, 0.25))]
+        [3, 1, 2]
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        origin: Origin,
+        *,
+        attention: AttentionSummary | None = None,
+        index: Int[np.ndarray, " samples"] | None = None,
+        part: Split | None = None,
+    ) -> None:
+        for number, shard in enumerate(shards):
+            if shard.states.ndim != 3 or (shard.states.shape[0], shard.states.shape[2]) != (
+                origin.n_layers,
+                origin.d_model,
+            ):
+                raise ShapeError(
+                    f"shard {number} came with shape {shard.states.shape}; expected "
+                    f"({origin.n_layers} layers, samples, {origin.d_model}); extract the states again"
+                )
+        self._shards = tuple(shards)
+        self.origin = origin
+        self.part = part
+        self._attention = attention
+        self._index = index
+        self._offsets = np.concatenate([[0], np.cumsum([len(shard) for shard in shards])]).astype(np.int64)
+        self.n_samples = int(self._offsets[-1]) if index is None else len(index)
+        if self.n_samples == 0:
+            raise ShapeError("0 samples came; states need at least one: check that the corpus holds texts")
+
+    @classmethod
+    def from_arrays(
+        cls,
+        states: Float32[np.ndarray, "layers samples d_model"],
+        *,
+        texts: Sequence[str] | None = None,
+        documents: Sequence[str] | None = None,
+        labels: Mapping[str, Sequence[Any]] | None = None,
+        attention: AttentionSummary | None = None,
+        origin: Origin | None = None,
+    ) -> Self:
+        """Wrap an array of pooled states that something else computed.
+
+        Args:
+            states: Finite numbers, layer entry by sample by dimension.
+            texts: One text a sample; numbered placeholders when left out.
+            documents: The document of each sample; one document a sample when left out.
+            labels: Columns of labels.
+            attention: Attention statistics.
+            origin: Where the states come from; "arrays" when left out.
+
+        Returns:
+            States held in memory.
+
+        Raises:
+            ShapeError: When the array is not three-dimensional and finite, or the columns differ in length.
+        """
+        array = np.asarray(states, dtype=np.float32)
+        if array.ndim != 3:
+            raise ShapeError(
+                f"an array of {array.ndim} dimensions came; stack states as layers x samples x d_model"
+            )
+        if not np.isfinite(array).all():
+            layer, sample = np.argwhere(~np.isfinite(array))[0][:2]
+            raise ShapeError(f"state of sample {sample} at layer {layer} is not finite; remove or repair it")
+        n_samples = array.shape[1]
+        texts = [f"sample {i}" for i in range(n_samples)] if texts is None else list(texts)
+        documents = [str(i) for i in range(n_samples)] if documents is None else [str(d) for d in documents]
+        columns = {"texts": texts, "documents": documents, **(labels or {})}
+        for name, column in columns.items():
+            if len(column) != n_samples:
+                raise ShapeError(f"{len(column)} {name} came for {n_samples} samples; give one a sample")
+        shard = Shard(
+            states=array,
+            texts=texts,
+            documents=documents,
+            lengths=np.ones(n_samples, dtype=np.int64),
+            truncated=np.zeros(n_samples, dtype=bool),
+            labels=dict(labels or {}),
+            positions=np.arange(n_samples),
+        )
+        if origin is None:
+            origin = Origin(model="arrays", n_layers=array.shape[0], d_model=array.shape[2])
+        return cls([shard], origin, attention=attention)
+
+    def __repr__(self) -> str:
+        part = f", {self.part}" if self.part else ""
+        return (
+            f"HiddenStates({self.origin.model}{part}: {self.n_layers} layers x {self.n_samples} samples "
+            f"x {self.d_model})"
+        )
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layer entries, the embedding output included."""
+        return self.origin.n_layers
+
+    @property
+    def d_model(self) -> int:
+        """Width of one state."""
+        return self.origin.d_model
+
+    def _pieces(self) -> Iterator[tuple[Shard, Int[np.ndarray, " rows"] | slice]]:
+        """Walk the shards that hold kept rows; rows come out in the order of ``index``."""
+        if self._index is None:
+            for shard in self._shards:
+                yield shard, slice(None)
+            return
+        owner = np.searchsorted(self._offsets, self._index, side="right") - 1
+        changes = np.flatnonzero(np.diff(owner)) + 1
+        for run in np.split(np.arange(len(self._index)), changes):
+            number = int(owner[run[0]])
+            yield self._shards[number], self._index[run] - self._offsets[number]
+
+    def layer(self, layer: int) -> Float32[np.ndarray, "samples d_model"]:
+        """Read one layer entry.
+
+        Args:
+            layer: 0 (embedding output) to ``n_layers - 1``.
+
+        Returns:
+            One state a sample.
+
+        Raises:
+            ShapeError: When there is no such layer.
+        """
+        if not 0 <= layer < self.n_layers:
+            raise ShapeError(
+                f"layer {layer} was asked for; these states have layers 0 to {self.n_layers - 1}"
+            )
+        pieces = [np.asarray(shard.states[layer][rows]) for shard, rows in self._pieces()]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def layers(self, layers: Sequence[int]) -> Float32[np.ndarray, "layers samples d_model"]:
+        """Read several layer entries.
+
+        Args:
+            layers: Their numbers.
+
+        Returns:
+            The states, stacked in the order asked for.
+        """
+        return np.stack([self.layer(layer) for layer in layers])
+
+    def batches(self, size: int = 1024) -> Iterator[LayerBatch]:
+        """Walk over all samples in order, a batch at a time, never holding more.
+
+        Args:
+            size: Samples a batch, at most.
+
+        Yields:
+            All layers of the next samples.
+        """
+        for shard, rows in self._pieces():
+            positions = np.arange(len(shard))[rows]
+            for start in range(0, len(positions), size):
+                chunk = positions[start : start + size]
+                yield np.asarray(shard.states[:, chunk])
+
+    def _column(self, name: str) -> list[Any]:
+        values: list[Any] = []
+        for shard, rows in self._pieces():
+            column = getattr(shard, name)
+            values.extend(column[i] for i in np.arange(len(shard))[rows])
+        return values
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of each sample."""
+        return self._column("texts")
+
+    @cached_property
+    def document_ids(self) -> list[str]:
+        """The document of each sample, by name; samples of identical text share one."""
+        return group_duplicates(self._column("documents"), self._column("texts"))
+
+    @cached_property
+    def documents(self) -> Int[np.ndarray, " samples"]:
+        """The document of each sample, as an integer from 0."""
+        return np.unique(np.asarray(self.document_ids, dtype=object).astype(str), return_inverse=True)[1]
+
+    @cached_property
+    def lengths(self) -> Int[np.ndarray, " samples"]:
+        """Tokens pooled into each sample."""
+        return np.asarray(self._column("lengths"), dtype=np.int64)
+
+    @cached_property
+    def truncated(self) -> Bool[np.ndarray, " samples"]:
+        """Whether each sample's text was cut at the limit."""
+        return np.asarray(self._column("truncated"), dtype=bool)
+
+    @cached_property
+    def positions(self) -> Int[np.ndarray, " samples"]:
+        """Position in the corpus of the text each sample comes from."""
+        return np.asarray(self._column("positions"), dtype=np.int64)
+
+    @cached_property
+    def labels(self) -> dict[str, list[Any]]:
+        """Columns of labels, one value a sample."""
+        names = self._shards[0].labels.keys()
+        pieces = [(shard.labels, np.arange(len(shard))[rows]) for shard, rows in self._pieces()]
+        return {name: [labels[name][i] for labels, rows in pieces for i in rows] for name in names}
+
+    @property
+    def attention(self) -> AttentionSummary | None:
+        """Attention statistics of those of these texts that were looked at; ``None`` where there are none."""
+        if self._attention is None or self._index is None:
+            return self._attention
+        kept = np.flatnonzero(np.isin(self._attention.texts, self.positions))
+        return self._attention.subset(kept) if len(kept) else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the texts, in order."""
+        digest = hashlib.sha256()
+        for text in self.texts:
+            digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        return digest.hexdigest()
+
+    def subset(self, index: Int[np.ndarray, " k"], *, part: Split | None = None) -> "HiddenStates":
+        """Keep some samples; the states themselves are not copied.
+
+        Args:
+            index: Positions among these samples.
+            part: Name of the split, when the samples are one.
+
+        Returns:
+            A view.
+
+        Raises:
+            ShapeError: When a position does not exist.
+        """
+        index = np.asarray(index, dtype=np.int64)
+        if len(index) and (index.min() < 0 or index.max() >= self.n_samples):
+            raise ShapeError(
+                f"position {int(index.max())} was asked for; there are {self.n_samples} samples, from 0"
+            )
+        base = index if self._index is None else self._index[index]
+        return HiddenStates(self._shards, self.origin, attention=self._attention, index=base, part=part)
+
+    def split(self, *, seed: int = 0, fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Splits:
+        """Divide into train, validation and test by document, so that no document is in two parts.
+
+        Args:
+            seed: Fixes the division.
+            fractions: Share of the documents in each part.
+
+        Returns:
+            The three parts.
+
+        Raises:
+            CorpusError: When there are too few documents.
+        """
+        parts = split_documents(self.document_ids, seed=seed, fractions=fractions)
+        return Splits(*(self.subset(parts[name], part=name) for name in ("train", "validation", "test")))
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the states to a folder.
+
+        Args:
+            folder: Where to.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StorageError: When it cannot be written, or holds states of another origin.
+        """
+        writer = StatesWriter(folder, self.origin)
+        for number, (shard, rows) in enumerate(self._pieces()):
+            kept = np.arange(len(shard))[rows]
+            writer.write_shard(
+                number,
+                Shard(
+                    states=np.asarray(shard.states[:, kept]),
+                    texts=[shard.texts[i] for i in kept],
+                    documents=[shard.documents[i] for i in kept],
+                    lengths=np.asarray(shard.lengths)[kept],
+                    truncated=np.asarray(shard.truncated)[kept],
+                    labels={name: [column[i] for i in kept] for name, column in shard.labels.items()},
+                    positions=np.asarray(shard.positions)[kept],
+                ),
+            )
+        writer.finish(attention=self.attention)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> "HiddenStates":
+        """Open a folder of states; the states stay on disk and are mapped into memory when read.
+
+        Args:
+            folder: Where they are.
+
+        Returns:
+            The states.
+
+        Raises:
+            StorageError: When the folder does not hold whole states.
+        """
+        folder = Path(folder)
+        if not (folder / "states.json").is_file():
+            state = "an interrupted extraction" if (folder / "origin.json").is_file() else "no states"
+            raise StorageError(f"'{folder}' holds {state}; run the extraction (again) to the end")
+        index = read_json(folder / "states.json")
+        origin = Origin.from_dict(read_json(folder / "origin.json")["origin"])
+        shards = [read_shard(folder, number) for number in range(index["n_shards"])]
+        attention = None
+        if index["has_attention"]:
+            arrays, _ = open_tensors(folder / "attention.safetensors")
+            attention = AttentionSummary(**arrays)
+        return cls(shards, origin, attention=attention)
+
+
+class StatesWriter(ShardWriter):
+    """Write states shard by shard and open them when all are there; see :class:`ShardWriter`."""
+
+    def finish(self, *, attention: AttentionSummary | None = None) -> HiddenStates:
+        """Declare the states whole and open them.
+
+        Args:
+            attention: Attention statistics to keep with them.
+
+        Returns:
+            The states.
+
+        Raises:
+            StorageError: When they cannot be written.
+        """
+        self.close(attention=attention)
+        if self.folder is not None:
+            return HiddenStates.load(self.folder)
+        return HiddenStates(self.kept, self.origin, attention=attention)

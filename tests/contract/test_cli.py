@@ -1,0 +1,142 @@
+"""The command line mirrors the functions, and ends in one red line with exit code 2 where they raise."""
+
+import inspect
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import typer
+
+from msma.cli import app, run
+from msma.configuration import StudyConfig
+from msma.states import HiddenStates
+
+COMMANDS = typer.main.get_command(app).commands
+
+
+def parameters(name):
+    return {p.name: p for p in COMMANDS[name].params}
+
+
+def test_commands():
+    assert set(COMMANDS) == {"analyze", "extract", "scales", "fit", "evaluate", "report"}
+
+
+def test_analyze_has_every_setting_with_the_same_default():
+    options = parameters("analyze")
+    for field in fields(StudyConfig):
+        assert field.name in options, field.name
+        shown = options[field.name].default
+        if field.name in ("model", "texts"):
+            continue
+        expected = ",".join(map(str, field.default)) if field.name == "fractions" else field.default
+        assert (getattr(shown, "value", shown) or None) == (expected or None) or shown == expected, field.name
+    assert set(options) - {f.name for f in fields(StudyConfig)} == {"out", "config", "as_json"}
+
+
+@pytest.mark.parametrize(("command", "function"), [("scales", "find_scales"), ("extract", "extract")])
+def test_defaults_of_the_parts_equal_the_functions(command, function):
+    import msma
+
+    signature = inspect.signature(getattr(msma, function)).parameters
+    for name, option in parameters(command).items():
+        if name in signature and signature[name].default is not inspect.Parameter.empty:
+            if name in ("out", "label_columns"):
+                continue
+            shown = getattr(option.default, "value", option.default)
+            assert shown == signature[name].default, name
+
+
+def test_help_of_every_command_names_every_option(capsys):
+    for name, command in COMMANDS.items():
+        assert run([name, "--help"]) == 0
+        assert command.help
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and parameter.name != "help":
+                assert parameter.help, (name, parameter.name)
+
+
+@pytest.fixture
+def states_dir(tmp_path):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(200, 6))
+    turns = np.linalg.qr(rng.normal(size=(3, 6, 6)))[0]
+    layers = [z @ turns[k] + 0.3 * rng.normal(size=(200, 6)) for k in (0, 0, 1, 1, 1, 2, 2)]
+    states = HiddenStates.from_arrays(np.stack(layers), texts=[f"text {i}" for i in range(200)])
+    return states.save(tmp_path / "states")
+
+
+def test_the_parts_work_one_after_another(states_dir, tmp_path, capsys):
+    def path(name):
+        return str(tmp_path / name)
+
+    assert run(["scales", str(states_dir), "--out", path("s.json"), "--n-votes", "5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "scales"
+    assert run(["scales", str(states_dir), "--out", path("s.json"), "--method", "0-1|2-4|5-6"]) == 0
+    assert "local 0-1 | intermediate 2-4 | global 5-6" in capsys.readouterr().out
+    assert run(["fit", str(states_dir), "--scales", path("s.json"), "--out", path("a")]) == 0
+    assert "120 samples" in capsys.readouterr().out
+    arguments = ["evaluate", path("a"), str(states_dir), "--metric", "r2", "--out", path("e.json"), "--json"]
+    assert run(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert all(row["split"] == "test" for row in rows)
+    assert run(["evaluate", path("a"), str(states_dir), "--metric", "r2"]) == 0
+    assert "95 % interval" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze", "demo", "absent.txt"], "absent.txt"),
+        (["analyze"], "setting 'model' is missing"),
+        (["analyze", "demo", "demo", "--fractions", "a,b"], "three numbers"),
+        (["analyze", "demo", "demo", "--fractions", "0.5,0.5,0.5"], "add up to 1"),
+        (["analyze", "demo", "demo", "--config", "absent.toml"], "absent.toml"),
+        (["analyze", "demo", "demo", "--max-documents", "0"], "positive whole number"),
+        (["extract", "absent-folder/model", "demo"], "absent-folder/model"),
+        (["scales", "absent"], "absent"),
+        (["fit", "absent", "--map", "magic"], "expected one of identity"),
+        (["evaluate", "absent", "absent"], "absent"),
+        (["report", "absent"], "absent"),
+    ],
+)
+def test_mistakes_end_in_one_red_line_and_code_2(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_config_file_is_read_and_typed_options_win(tmp_path, monkeypatch, capsys):
+    seen = {}
+
+    class Spy:
+        def __init__(self, config, folder, *, say):
+            seen["config"] = config
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("msma.study.Study", Spy)
+    (tmp_path / "c.toml").write_text(
+        'model = "m"\ntexts = "t.txt"\nseed = 7\nunit = "token"\nmaps = ["ridge"]\n'
+    )
+    assert run(["analyze", "--config", str(tmp_path / "c.toml"), "--seed", "3"]) == 130
+    assert seen["config"] == StudyConfig(model="m", texts="t.txt", seed=3, unit="token", maps=("ridge",))
+    assert "goes on where this one stopped" in capsys.readouterr().err
+
+
+def test_unknown_setting_names_the_nearest(tmp_path, capsys):
+    (tmp_path / "c.toml").write_text('model = "m"\ntexts = "t"\nunitt = "token"\n')
+    assert run(["analyze", "--config", str(tmp_path / "c.toml")]) == 2
+    assert "did you mean 'unit'?" in capsys.readouterr().err
+    (tmp_path / "c.toml").write_text("model = \n")
+    assert run(["analyze", "--config", str(tmp_path / "c.toml")]) == 2
+    assert "not valid TOML" in capsys.readouterr().err
+
+
+def test_version_and_wrong_options(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("msma ")
+    assert run(["analyze", "--nonsense"]) == 2
