@@ -3,10 +3,8 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-# Workers share the cores: threads of their own would fight over them. Importing dcor's numba would otherwise
-# reset torch to all cores.
+# Workers share the cores: threads of their own would fight over them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

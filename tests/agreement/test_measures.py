@@ -17,6 +17,7 @@ from msma.measures import (
     cka,
     copula_transform,
     curvature,
+    distance_correlation,
     gaussian_kl,
     gaussian_mi,
     histogram_mi,
@@ -272,3 +273,41 @@ def test_curvature_is_an_ordinary_least_squares_fit(rng):
     mean = np.mean(squares)
     found = curvature(x, dimension=2, k=20)
     assert found.value == pytest.approx(np.sign(mean) * np.sqrt(abs(mean)), abs=1e-9)
+
+
+def waves(n, d, *, squared):
+    i, j = np.arange(float(n))[:, None], np.arange(float(d))[None]
+    x = np.sin(i * (j + 1))
+    return (x + 50, np.cos(i * i + j) + 50) if squared else (x, x**2 + np.cos(i + j))
+
+
+# What dcor 0.7 gives on these waves, unbiased and biased. It is not called here: it compiles itself through numba
+# when imported, which takes half a minute and has brought a test worker down.
+@pytest.mark.parametrize(
+    ("shape", "squared", "unbiased", "biased"),
+    [
+        ((40, 3), False, 0.48800014940992215, 0.7520191450698901),
+        ((20, 50), True, -0.13812250150448666, 0.6592722530892581),
+    ],
+)
+def test_distance_correlation_is_dcors(shape, squared, unbiased, biased):
+    x, y = waves(*shape, squared=squared)
+    assert distance_correlation(x, y) == pytest.approx(unbiased, abs=1e-10)
+    assert distance_correlation(x, y, debiased=False) == pytest.approx(biased, abs=1e-10)
+
+
+def test_distance_correlation_is_that_of_whole_matrices_over_many_blocks_far_from_the_origin(rng):
+    x, y = (part + 50.0 for part in informed_pair(rng, 2500, 3, mi=0.5))
+
+    def centred(points):
+        """U-centred distances (Szekely and Rizzo 2014, definition 2), without the diagonal."""
+        a = scipy.spatial.distance.cdist(points, points)
+        n = len(a)
+        rows = a.sum(0) / (n - 2)
+        a = a - rows[:, None] - rows[None] + a.sum() / ((n - 1) * (n - 2))
+        np.fill_diagonal(a, 0.0)
+        return a
+
+    a, b = centred(x), centred(y)
+    expected = (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+    assert distance_correlation(x, y) == pytest.approx(expected, abs=1e-10)

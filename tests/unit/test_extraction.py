@@ -1,5 +1,6 @@
 """extract(): what is pooled, what is kept, what is refused, and how an interrupted run goes on."""
 
+import weakref
 from collections import Counter
 from functools import cache
 from itertools import pairwise
@@ -307,6 +308,27 @@ def test_texts_are_streamed_a_window_at_a_time(tmp_path):
 
     read(stream(), out=tmp_path, window=4)
     assert written == [0] * 4 + [1] * 4 + [2] * 4
+
+
+class TracedText(str):
+    """A text whose end can be watched: a plain string takes no weak reference."""
+
+
+def test_no_more_than_two_windows_of_texts_are_ever_held(tmp_path):
+    """What is kept of a text while reading is in its shard on disk; the window being read lies beside the next."""
+    alive, most = weakref.WeakSet(), 0
+
+    def stream():
+        nonlocal most
+        for position in range(60):
+            text = TracedText(f"{TEXTS[position % len(TEXTS)]} {position}")
+            alive.add(text)
+            most = max(most, len(alive))
+            yield text
+
+    read(stream(), out=tmp_path, window=6)
+    assert 6 <= most <= 12
+    assert len(HiddenStates.load(tmp_path).texts) == 60
 
 
 def test_windows_and_folders_change_nothing(tmp_path):
