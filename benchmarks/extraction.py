@@ -2,10 +2,12 @@
 
     python benchmarks/extraction.py [--texts 512] [--rounds 3] [--model minilm|gpt2-shape|all] [--threads 2]
                                     [--clock wall|cpu] [--no-memory]
+    python benchmarks/extraction.py --flat [--texts 800]
 
 All ways read the same texts in one run; rounds are interleaved, because machines are noisy, and ratios are
 medians of the ratios within a round. "Raw" runs the model and keeps nothing: the limit for any way that pads.
-Memory is the peak of a fresh process above what it holds once model and texts are loaded.
+Memory is the peak of a fresh process above what it holds once model and texts are loaded. With --flat, that peak
+while states go to a folder in windows of 128 texts, for a number of texts and for two, four and eight times as many.
 """
 
 import argparse
@@ -96,6 +98,24 @@ def run_ours(model, tokenizer, texts, rows):
     )
 
 
+def run_to_folder(model, tokenizer, texts, rows):
+    import tempfile
+
+    import msma.extraction
+
+    with tempfile.TemporaryDirectory() as folder:
+        msma.extraction.extract(
+            model,
+            texts,
+            tokenizer=tokenizer,
+            out=folder,
+            window=128,
+            max_tokens=LONGEST,
+            batch_tokens=BUDGET,
+            attention_texts=0,
+        )
+
+
 def run_hidden_states(model, tokenizer, texts, rows):
     pooled = []
     with torch.inference_mode():
@@ -138,6 +158,7 @@ def make_lens(model, tokenizer):
 WAYS = {
     "raw": run_raw,
     "ours": run_ours,
+    "folder": run_to_folder,
     "hidden_states": run_hidden_states,
     "transformer_lens": run_transformer_lens,
 }
@@ -151,7 +172,7 @@ MEANING = {
 
 def available(name):
     has_lens = name == "gpt2-shape" and importlib.util.find_spec("transformer_lens") is not None
-    return [way for way in WAYS if way != "transformer_lens" or has_lens]
+    return [way for way in MEANING if way != "transformer_lens" or has_lens]
 
 
 def prepare(name, count, way=None):
@@ -180,8 +201,9 @@ def measure_memory(name, count, way):
     print(json.dumps(resident()[1] - before))
 
 
-def peak_memory(name, args, way):
-    command = [sys.executable, __file__, "--memory-of", way, "--model", name, "--texts", str(args.texts)]
+def peak_memory(name, args, way, count=None):
+    count = str(count or args.texts)
+    command = [sys.executable, __file__, "--memory-of", way, "--model", name, "--texts", count]
     result = subprocess.run(
         [*command, "--threads", str(args.threads)], capture_output=True, text=True, check=False
     )
@@ -210,8 +232,17 @@ def compare(name, args):
         speed = n_tokens / median(seconds[way])
         memory = float("nan") if args.no_memory else peak_memory(name, args, way)
         print(f"{MEANING[way]:<58}{speed:>10,.0f}{ratio:>8.2f}{memory:>8.0f}")
-    for way in set(WAYS) - set(ways):
+    for way in set(MEANING) - set(ways):
         print(f"{MEANING[way]}: left out (package not installed, or no such architecture)")
+
+
+def measure_flatness(name, args):
+    """Peak memory while states go to a folder, at growing numbers of texts; the windows stay the same."""
+    print(f"\n{name}: peak above the model and texts while states go to a folder in windows of 128 texts")
+    print(f"{'texts':>8}{'MB':>8}")
+    for times in (1, 2, 4, 8):
+        count = times * args.texts
+        print(f"{count:>8}{peak_memory(name, args, 'folder', count):>8.0f}", flush=True)
 
 
 def main():
@@ -222,6 +253,7 @@ def main():
     parser.add_argument("--model", choices=["minilm", "gpt2-shape", "all"], default="all")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: for busy machines")
     parser.add_argument("--no-memory", action="store_true", help="skip the memory measurement")
+    parser.add_argument("--flat", action="store_true", help="peak memory at growing numbers of texts instead")
     parser.add_argument("--memory-of", choices=list(WAYS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -229,7 +261,7 @@ def main():
         measure_memory(args.model, args.texts, args.memory_of)
         return
     for name in ("minilm", "gpt2-shape") if args.model == "all" else (args.model,):
-        compare(name, args)
+        (measure_flatness if args.flat else compare)(name, args)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from families import ALL_FAMILIES
 from msma.corpora import Document, split_sentences
 from msma.errors import ConfigError, CorpusError, ModelError, StorageError
 from msma.extraction import extract
+from msma.extraction.allocation import return_large_blocks
 from msma.extraction.attention import TextSample, summarise_map, uniform_map
 from msma.extraction.batching import plan_batches
 from msma.extraction.tokens import Row
@@ -308,6 +309,11 @@ def test_texts_are_streamed_a_window_at_a_time(tmp_path):
 
     read(stream(), out=tmp_path, window=4)
     assert written == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_a_users_own_memory_setting_stands(monkeypatch):
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")
+    assert return_large_blocks() is False
 
 
 class TracedText(str):

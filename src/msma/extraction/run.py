@@ -10,6 +10,7 @@ import numpy as np
 from msma._types import Stack as StackName
 from msma._types import Unit
 from msma.errors import ConfigError, CorpusError, StorageError
+from msma.extraction.allocation import return_large_blocks
 from msma.extraction.attention import TextSample, measure_attention
 from msma.extraction.corpus import TextStream
 from msma.extraction.pooling import default_budget, default_window, pool_rows
@@ -103,6 +104,7 @@ def extract(
     stream = TextStream(texts, documents=documents, labels=labels)
     _check_choices(unit=unit, stack=stack, long=long, padding_side=padding_side)
     _check_numbers(batch_tokens=batch_tokens, window=window, attention_texts=attention_texts)
+    return_large_blocks()
     loaded = load_model(
         model,
         tokenizer=tokenizer,
