@@ -1,5 +1,8 @@
 """extract(): what is pooled, what is kept, what is refused, and how an interrupted run goes on."""
 
+import platform
+import subprocess
+import sys
 import weakref
 from collections import Counter
 from functools import cache
@@ -311,9 +314,46 @@ def test_texts_are_streamed_a_window_at_a_time(tmp_path):
     assert written == [0] * 4 + [1] * 4 + [2] * 4
 
 
-def test_a_users_own_memory_setting_stands(monkeypatch):
-    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MALLOC_MMAP_THRESHOLD_", "131072"), ("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072")],
+)
+def test_a_users_own_memory_setting_stands(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
     assert return_large_blocks() is False
+
+
+# Blocks of 500 kB with small ones that stay between them: what a heap keeps of them is its holes.
+KEPT_BY_THE_HEAP = """
+import ctypes, sys
+from msma.extraction.allocation import return_large_blocks
+if sys.argv[1] == "set":
+    assert return_large_blocks()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+libc.free(libc.malloc(2_000_000))
+before = resident()
+blocks = []
+for _ in range(100):
+    blocks.append(libc.malloc(500_000))
+    ctypes.memset(blocks[-1], 1, 500_000)
+    libc.malloc(50_000)
+for block in blocks:
+    libc.free(block)
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
+def test_freed_blocks_go_back_to_the_system():
+    kept = {}
+    for way in ("left", "set"):
+        command = [sys.executable, "-c", KEPT_BY_THE_HEAP, way]
+        kept[way] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert kept["left"] > 40e6
+    assert kept["set"] < 10e6
 
 
 class TracedText(str):

@@ -6,9 +6,8 @@ import sys
 
 #: Blocks from this size on are mapped one by one and unmapped when freed.
 _LARGE_BYTES = 2**18
-#: glibc's name for the setting, and the two ways a user may have set it.
+#: glibc's name for the setting.
 _M_MMAP_THRESHOLD = -3
-_USERS_OWN = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 
 def return_large_blocks() -> bool:
@@ -22,10 +21,14 @@ def return_large_blocks() -> bool:
         Whether it was set: only on Linux with glibc, and where the user has not set it.
 
     Examples:
-        >>> return_large_blocks() in (True, False)
-        True
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, MALLOC_MMAP_THRESHOLD_="131072"):
+        ...     return_large_blocks()
+        False
     """
-    if not sys.platform.startswith("linux") or any(name in os.environ for name in _USERS_OWN):
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    is_users = "MALLOC_MMAP_THRESHOLD_" in os.environ or "malloc.mmap_threshold" in tunables
+    if is_users or not sys.platform.startswith("linux"):
         return False
     try:
         return bool(ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES))
