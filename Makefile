@@ -42,6 +42,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/extraction.py
 	$(BIN)/python benchmarks/measures.py
+	$(BIN)/python benchmarks/maps.py
+	$(BIN)/python benchmarks/certificate.py
+	$(BIN)/python benchmarks/information.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

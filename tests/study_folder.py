@@ -71,6 +71,12 @@ _MEASURES = {
         1.0,
         [(None, 0.99, 0.02, 0.0, None), (None, 0.988, 0.02, 0.0, None), (None, 0.967, 0.03, 0.0, None)],
     ),
+    "mi_hybrid": (
+        "nats",
+        "higher",
+        None,
+        [(95.0, 94.1, 3.1, 0.2, None), (132.0, 130.4, 3.9, -0.1, None), (72.0, 69.9, 2.7, 0.3, None)],
+    ),
     "mi_ksg": (
         "nats",
         "higher",

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from msma._types import COMPOSED_PAIR, PAIRS, SCALES, Pair, Scale
 from msma._version import __version__
 from msma.errors import OriginError, ScaleError, StorageError
-from msma.maps import BaseMap, RidgeMap
+from msma.maps import BaseMap, LinearMap, RidgeMap, fit_map
 from msma.moments import CrossMoments, Moments
 from msma.resampling import shuffle_documents
 from msma.scales import Basis, Reduction, ScalePartition, ScaleRepresentation
@@ -102,7 +102,9 @@ class Alignment:
             scales, reduction=self.reduction, is_standardised=self.is_standardised
         ).fit(states)
         order = shuffle_documents(states.documents, seed=self.seed)
-        is_streamed = states.n_samples * states.d_model > _LARGEST_IN_MEMORY
+        # A learned map needs the rows; a closed form needs moments only.
+        is_closed = isinstance(self.map, LinearMap)
+        is_streamed = is_closed and states.n_samples * states.d_model > _LARGEST_IN_MEMORY
         (self._fit_streamed if is_streamed else self._fit_whole)(states, order)
         self.fitted_on_ = np.unique(sample_hashes(states))
         self.origin_ = {
@@ -132,8 +134,12 @@ class Alignment:
     def _fit_whole(self, states: HiddenStates, order: Int[np.ndarray, " samples"]) -> None:
         reduced = self.representation_.transform(states)
         self.bases_ = {scale: Basis.from_moments(Moments.from_batch(reduced[scale])) for scale in SCALES}
-        self.maps_ = {(s, t): clone(self.map).fit(reduced[s], reduced[t]) for s, t in self.pairs}
-        self.null_maps_ = {(s, t): clone(self.map).fit(reduced[s][order], reduced[t]) for s, t in self.pairs}
+        documents = states.documents
+        self.maps_ = {(s, t): fit_map(self.map, reduced[s], reduced[t], documents) for s, t in self.pairs}
+        # Shuffled pairs belong to the target's document.
+        self.null_maps_ = {
+            (s, t): fit_map(self.map, reduced[s][order], reduced[t], documents) for s, t in self.pairs
+        }
 
     def _fit_streamed(self, states: HiddenStates, order: Int[np.ndarray, " samples"]) -> None:
         def moments(pair: Pair, rows: Int[np.ndarray, " samples"] | None) -> CrossMoments:

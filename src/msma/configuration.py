@@ -50,7 +50,9 @@ class StudyConfig:
         min_layers: Fewest layers a scale may have.
         reduction: What represents a scale: the "mean" of its layers or the "last".
         is_standardised: Whether layers are brought to equal spread first.
-        maps: Names of the maps compared; all closed-form maps when empty.
+        maps: Names of the maps compared; "joint" adds the learned map to them, and all closed-form maps are
+            compared when no other is named.
+        joint: Settings of the learned map that differ from its defaults, as "name=value".
         fractions: Share of the documents in train, validation and test.
         seed: Fixes splits, votes, shuffles and intervals.
         trust_remote_code: Passed on to transformers.
@@ -87,6 +89,7 @@ class StudyConfig:
     reduction: Literal["mean", "last"] = "mean"
     is_standardised: bool = False
     maps: tuple[str, ...] = ()
+    joint: tuple[str, ...] = ()
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     seed: int = 0
     trust_remote_code: bool = False

@@ -10,6 +10,7 @@ The tree, so that a caller can catch as narrowly as wanted::
     ├── OriginError         a map and states that come from different models
     ├── StorageError        files that are missing, damaged or cannot be written
     ├── ConfigError         a setting that does not exist or has an impossible value
+    ├── TrainingError       a training that diverged
     └── MissingExtraError   an optional dependency that is not installed
 
 Each message says what came, what was expected and what to do about it.
@@ -46,6 +47,10 @@ class StorageError(MsmaError, OSError):
 
 class ConfigError(MsmaError, ValueError):
     """A setting that does not exist or has an impossible value."""
+
+
+class TrainingError(MsmaError):
+    """A training that diverged."""
 
 
 class MissingExtraError(MsmaError, ImportError):

@@ -129,15 +129,15 @@ def _curvature_row(points: Samples, scale: Scale, split: str | None) -> Row:
         found = curvature(points)
     except (ShapeError, ConfigError) as error:
         return Row(value=None, note=str(error), **columns)
-    half = 1.96 * found.standard_error
+    low, high = found.interval
     note = (
         f"tangent planes of {found.dimension} dimensions, {found.k} neighbours within {found.radius:.3g}; "
         "interval from its standard error"
     )
     return Row(
         value=found.value,
-        low=found.value - half,
-        high=found.value + half,
+        low=low,
+        high=high,
         note=note,
         **columns,
     )

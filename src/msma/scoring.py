@@ -21,6 +21,7 @@ from msma.errors import ShapeError
 from msma.measures import MEASURES, Measure
 from msma.measures.density_ratio import classifier_kl_bound, classifier_scores
 from msma.measures.divergence import gaussian_kl, gaussian_kl_from_cross_moments
+from msma.measures.hybrid import hybrid_mi
 from msma.measures.information import copula_transform, gaussian_mi_from_moments, ksg_mi
 from msma.measures.projection import projection_width
 from msma.moments import CrossMoments
@@ -223,21 +224,15 @@ def _score_information(case: Case) -> list[Row]:
     """Score bias-corrected Gaussian-copula mutual information and, after mapping, its retention."""
     d = case.target.shape[1]
     width = _width(case)
-    target = copula_transform(case.bases[1].project(case.target, width))
-    source = case.bases[0].project(case.source, width)
     note = f"on the {width} leading of {d} directions" if width < d else None
     columns: dict[str, Any] = {"units": "nats", "better": "higher", "note": note}
     try:
-        # Leading directions of the source need not be those that tell of the target. What the source holds is
-        # at least what they and the map's output hold together, and no map can keep more than that.
-        output = case.bases[1].project(case.fitted, width)
-        whole = copula_transform(source if width == d else _merge(source, output))
+        whole, output, target = (copula_transform(side) for side in _information_sides(case, width))
         before = _GroupPairs(whole, target, case.groups)
         if case.map == "none":
             interval = jackknife_interval(before.information, case.groups)
             return [case.row("mi", interval, null=_mean_null(whole, target, case), **columns)]
-        mapped = copula_transform(output)
-        after = _GroupPairs(mapped, target, case.groups)
+        after = _GroupPairs(output, target, case.groups)
         interval = jackknife_interval(after.information, case.groups)
         ceiling = before.information(np.arange(case.n))
         kept = jackknife_interval(
@@ -245,7 +240,7 @@ def _score_information(case: Case) -> list[Row]:
         )
     except ShapeError as error:
         return [case.row("mi", None, units="nats", better="higher", note=str(error))]
-    null = _mean_null(mapped, target, case)
+    null = _mean_null(output, target, case)
     excess = "a map cannot add information: above 1 is estimation error"
     return [
         case.row("mi", interval, null=null, ceiling=ceiling, **columns),
@@ -259,6 +254,41 @@ def _score_information(case: Case) -> list[Row]:
             note=excess if kept.value > 1 else note,
         ),
     ]
+
+
+def _information_sides(case: Case, width: int) -> tuple[Samples, Samples, Samples]:
+    """Give what the source holds, what the map makes of it, and the target, on the directions samples can carry.
+
+    Leading directions of the source need not be those that tell of the target. What the source holds is at least
+    what they and the map's output hold together, and no map can keep more than that.
+    """
+    target = case.bases[1].project(case.target, width)
+    source, output = case.bases[0].project(case.source, width), case.bases[1].project(case.fitted, width)
+    return (source if width == case.target.shape[1] else _merge(source, output)), output, target
+
+
+def _score_hybrid(case: Case) -> list[Row]:
+    """Score mutual information with what the Gaussian copula does not see, on the same directions as ``mi``.
+
+    Critics cost seconds, so the null is one shuffle, looked at by fewer of them.
+    """
+    d = case.target.shape[1]
+    width = _width(case)
+    columns: dict[str, Any] = {"units": "nats", "better": "higher"}
+    try:
+        whole, output, target = _information_sides(case, width)
+        source = whole if case.map == "none" else output
+        found = hybrid_mi(source, target, groups=case.documents, seed=case.seed)
+        order = case.shuffles[0]
+        nothing = hybrid_mi(
+            source[order], target, groups=case.documents, n_folds=2, n_seeds=1, seed=case.seed
+        )
+    except ShapeError as error:
+        return [case.row("mi_hybrid", None, note=str(error), **columns)]
+    where = f"on the {width} leading of {d} directions" if width < d else ""
+    note = "; ".join(part for part in (where, found.method, found.note) if part)
+    interval = Interval(found.value, found.low, found.high, "jackknife")
+    return [case.row("mi_hybrid", interval, null=nothing.value, note=note, **columns)]
 
 
 def _merge(first: Samples, second: Samples) -> Samples:
@@ -373,6 +403,7 @@ _SPECIAL: dict[str, Callable[[Case], list[Row]]] = {
     "kl": lambda case: [score_divergence(case)],
     "kl_classifier": _score_classifier,
     "mi": _score_information,
+    "mi_hybrid": _score_hybrid,
     "r2": lambda case: [score_r2(case), score_r2(case, weights="uniform")],
 }
 

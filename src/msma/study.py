@@ -7,11 +7,13 @@ command after an interruption goes on where it stopped.
 import csv
 import importlib.util
 import io
+import json
 import os
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +22,16 @@ from typing import Any, NamedTuple, cast
 from msma._types import SPLITS
 from msma._version import __version__
 from msma.alignment import Alignment
+from msma.certificate import Certificate, certify
 from msma.configuration import StudyConfig
 from msma.corpora import demo_corpus, read_documents
-from msma.errors import MissingExtraError, StorageError
+from msma.errors import ConfigError, MissingExtraError, StorageError
 from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
 from msma.extraction import extract
+from msma.gain import choose_map
 from msma.manifold import describe_manifold
-from msma.maps import MAPS
+from msma.maps import ALL_MAPS, LEARNED_MAPS, MAPS, BaseMap
 from msma.probes import probe_scales
 from msma.results import Result, concatenate
 from msma.scales import Method, ScalePartition, find_scales, published_partition
@@ -43,6 +47,7 @@ _DOINGS = {
     "manifold": "shape of each scale",
     "probes": "probes of the labels",
     "evaluation": "measures on the test split",
+    "gain": "the learned map, against the best closed form",
 }
 
 Say = Callable[[str], None]
@@ -163,6 +168,10 @@ class Study:
         self.config = config
         self.folder = Path(folder)
         self.say: Say = say if say is not None else lambda _: None
+        self.joint = make_joint(config)
+        for name in config.maps:
+            if name not in ALL_MAPS:
+                raise ConfigError(f"map '{name}' came; expected one of {', '.join(ALL_MAPS)}")
         self._check_settings()
 
     def _check_settings(self) -> None:
@@ -186,7 +195,8 @@ class Study:
         """Run every stage that has not been run yet.
 
         Returns:
-            The tables by name: scales, manifold, probes (with labels), maps, evaluation.
+            The tables by name: scales, maps, gain (with a learned map), manifold, probes (with labels),
+            evaluation, certificate.
 
         Raises:
             MsmaError: Whatever goes wrong, in one sentence.
@@ -195,6 +205,8 @@ class Study:
         partition = self.partition
         tables = {"scales": self._table("scales", partition.to_result)}
         tables["maps"] = self._table("maps", self._compare)
+        if self._is_learning:
+            tables["gain"] = self._table("gain", self._weigh)
         alignment = self.alignment
         tables["manifold"] = self._table(
             "manifold",
@@ -208,6 +220,7 @@ class Study:
         tables["evaluation"] = self._table(
             "evaluation", lambda: evaluate(alignment, splits.test, seed=self.config.seed)
         )
+        tables["certificate"] = self._certify().table
         self.say("spectra, clouds and examples")
         self._exhibit("curves", lambda: make_curves(alignment, splits.test))
         self._exhibit("clouds", lambda: make_clouds(alignment, splits, seed=self.config.seed))
@@ -251,7 +264,7 @@ class Study:
         return partition
 
     def _compare(self) -> Result:
-        names = self.config.maps or tuple(MAPS)
+        names = tuple(name for name in self.config.maps if name in MAPS) or tuple(MAPS)
         return compare_maps(
             self.splits,
             self.partition,
@@ -261,9 +274,41 @@ class Study:
             seed=self.config.seed,
         )
 
+    @property
+    def _is_learning(self) -> bool:
+        return any(name in LEARNED_MAPS for name in self.config.maps)
+
+    def _weigh(self) -> Result:
+        """Fit the learned map and weigh it against the best closed form."""
+        return choose_map(
+            self.splits,
+            self.partition,
+            learned=self.joint,
+            closed=self.best_closed,
+            reduction=self.config.reduction,
+            is_standardised=self.config.is_standardised,
+            seed=self.config.seed,
+        ).result
+
+    def _certify(self) -> Certificate:
+        path = self.folder / "tables" / "certificate.json"
+        if path.is_file():
+            return Certificate.load(path)
+        self.say("certificate")
+        certificate = certify(self.alignment, self.splits.test, seed=self.config.seed)
+        certificate.save(path)
+        return certificate
+
     @cached_property
     def best_map(self) -> str:
-        """The map with the highest mean R2 over the fitted pairs on the validation split."""
+        """The map that everything else uses: the learned one where it was asked for and is kept."""
+        if self._is_learning and self._table("gain", self._weigh).provenance["verdict"] == "kept":
+            return self.joint.kind
+        return self.best_closed
+
+    @cached_property
+    def best_closed(self) -> str:
+        """The closed form with the highest mean R2 over the fitted pairs on the validation split."""
         table = self._table("maps", self._compare)
         rows = [row for row in table if row.metric == "r2" and row.split == "validation"]
         names = {row.map for row in rows if row.map is not None}
@@ -280,8 +325,9 @@ class Study:
         folder = self.folder / "alignment"
         if (folder / "alignment.json").is_file():
             return Alignment.load(folder)
+        best = self.best_map
         alignment = Alignment(
-            MAPS[self.best_map](),
+            self.joint if best == self.joint.kind else MAPS[best](),
             reduction=self.config.reduction,
             is_standardised=self.config.is_standardised,
             seed=self.config.seed,
@@ -348,6 +394,38 @@ class Study:
         }
         # Written last: its presence says that the folder is whole.
         write_json(self.folder / "study.json", content)
+
+
+def make_joint(config: StudyConfig) -> BaseMap:
+    """Build the learned map that a configuration asks for.
+
+    Args:
+        config: Its ``joint`` settings are laid over the map's defaults; ``device`` and ``seed`` are the study's.
+
+    Returns:
+        The map, not fitted.
+
+    Raises:
+        ConfigError: When a setting is not "name=value" or there is none of that name.
+
+    Examples:
+        >>> make_joint(StudyConfig(model="demo", texts="demo", joint=("width=64",))).width
+        64
+    """
+    map_ = LEARNED_MAPS["joint"]().set_params(device=config.device, seed=config.seed)
+    known = map_.get_params(deep=False)
+    for setting in config.joint:
+        name, is_given, text = setting.partition("=")
+        if not is_given or name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"joint setting '{setting}' came; expected name=value; {hint}")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        map_.set_params(**{name: value})
+    return map_
 
 
 def _to_csv(result: Result) -> str:

@@ -20,7 +20,8 @@ def parameters(name):
 
 
 def test_commands():
-    assert set(COMMANDS) == {"analyze", "extract", "scales", "fit", "evaluate", "report"}
+    parts = {"extract", "scales", "fit", "evaluate", "certify", "ablate", "tune"}
+    assert set(COMMANDS) == {"analyze", "report", *parts}
 
 
 def test_analyze_has_every_setting_with_the_same_default():
@@ -35,16 +36,33 @@ def test_analyze_has_every_setting_with_the_same_default():
     assert set(options) - {f.name for f in fields(StudyConfig)} == {"out", "config", "as_json"}
 
 
-@pytest.mark.parametrize(("command", "function"), [("scales", "find_scales"), ("extract", "extract")])
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        ("scales", "find_scales"),
+        ("extract", "extract"),
+        ("certify", "certify"),
+        ("ablate", "ablate"),
+        ("tune", "tune"),
+    ],
+)
 def test_defaults_of_the_parts_equal_the_functions(command, function):
     import msma
 
     signature = inspect.signature(getattr(msma, function)).parameters
     for name, option in parameters(command).items():
         if name in signature and signature[name].default is not inspect.Parameter.empty:
-            if name in ("out", "label_columns"):
+            if name in (
+                "out",
+                "label_columns",
+                "arms",
+                "metrics",
+                "objectives",
+            ):  # None stands for all of them
                 continue
             shown = getattr(option.default, "value", option.default)
+            if name == "seeds":
+                shown = tuple(int(part) for part in shown.split(","))
             assert shown == signature[name].default, name
 
 
@@ -98,6 +116,11 @@ def test_the_parts_work_one_after_another(states_dir, tmp_path, capsys):
         (["scales", "absent"], "absent"),
         (["fit", "absent", "--map", "magic"], "expected one of identity"),
         (["evaluate", "absent", "absent"], "absent"),
+        (["certify", "absent", "absent"], "absent"),
+        (["ablate", "absent"], "absent"),
+        (["tune", "absent"], "absent"),
+        (["analyze", "demo", "demo", "--map", "magic"], "expected one of identity"),
+        (["analyze", "demo", "demo", "--map", "joint", "--joint", "widht=3"], "did you mean 'width'"),
         (["report", "absent"], "absent"),
     ],
 )
@@ -108,6 +131,24 @@ def test_mistakes_end_in_one_red_line_and_code_2(arguments, message, tmp_path, m
     assert message in error
     assert "Traceback" not in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ablate", "--seeds", "a,b"], "whole numbers"),
+        (["ablate", "--arm", "half"], "expected some of full"),
+        (["tune", "--n-trials", "0"], "at least 2 trials"),
+    ],
+)
+def test_mistakes_with_states_at_hand(arguments, message, states_dir, tmp_path, capsys):
+    scales = str(tmp_path / "s.json")
+    assert run(["scales", str(states_dir), "--out", scales, "--method", "0-1|2-4|5-6"]) == 0
+    capsys.readouterr()
+    command, *rest = arguments
+    folder = ["--out", str(tmp_path / "out")]
+    assert run([command, str(states_dir), "--scales", scales, *folder, *rest]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_config_file_is_read_and_typed_options_win(tmp_path, monkeypatch, capsys):

@@ -27,17 +27,18 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, rng):
 
 
 def test_the_readme_names_every_measure_and_map():
-    from msma.maps import MAPS
+    from msma.maps import ALL_MAPS
     from msma.measures import MEASURES
 
     for name in MEASURES:
         assert f"`{name}`" in README, name
-    for map_ in MAPS.values():
+    for map_ in ALL_MAPS.values():
         assert f"`{map_.__name__}`" in README
 
 
 def test_linked_files_exist():
-    for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/demo-corpus.md"):
+    pages = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))
+    for name in ("README.md", "CONTRIBUTING.md", *pages):
         page = ROOT / name
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{name} links to {target}"

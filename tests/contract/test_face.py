@@ -14,6 +14,7 @@ PUBLIC = [
     "Alignment",
     "HiddenStates",
     "IdentityMap",
+    "JointMap",
     "MeanShiftMap",
     "MsmaError",
     "ProcrustesMap",
@@ -25,12 +26,16 @@ PUBLIC = [
     "StudyConfig",
     "TransportMap",
     "__version__",
+    "ablate",
+    "certify",
     "demo_corpus",
     "demo_model",
     "evaluate",
     "extract",
     "find_scales",
+    "hybrid_mi",
     "read_documents",
+    "tune",
 ]
 
 

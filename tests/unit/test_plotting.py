@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from msma import plotting
+from msma.certificate import CurvePoint
 from msma.errors import ConfigError, MissingExtraError, ShapeError
 from msma.plotting.inline import DARK, LIGHT
 from msma.results import Row
@@ -36,10 +37,34 @@ FIGURES = {
     "maps": lambda width: plotting.plot_maps(make_maps(PROVENANCE), width=width),
     "measures": lambda width: plotting.plot_rows(make_evaluation(PROVENANCE), width=width),
     "probes": lambda width: plotting.plot_rows(make_probes(PROVENANCE), width=width),
+    "certificate": lambda width: plotting.plot_certificate(_curve(), width=width),
     "clouds": lambda width: plotting.plot_clouds(
         _clouds()["points"], mapped=_clouds()["mapped"], labels=["law", "music", "law"], width=width
     ),
 }
+
+
+def _curve():
+    """A bracket over three blurs for two pairs, as a certificate holds it."""
+    ends = {"n_directions": 3, "null": 20.0, "estimate_low": 0.8, "estimate_high": 1.2}
+    ends |= {"lower_low": 0.2, "lower_high": 0.4, "upper_low": 7.0, "upper_high": 9.5, "gaussian_high": 5.0}
+    return [
+        CurvePoint(
+            source=source,
+            target=target,
+            share=share,
+            sigma=share,
+            is_chosen=share == 1.0,
+            certified=9.0 / share**2,
+            upper=8.0 / share**2,
+            gaussian=4.0 / share**2,
+            estimate=1.0,
+            lower=0.3,
+            **ends,
+        )
+        for source, target in (("global", "intermediate"), ("intermediate", "local"))
+        for share in (0.5, 1.0, 2.0)
+    ]
 
 
 @pytest.mark.parametrize("width", [plotting.COLUMN, plotting.PAGE])

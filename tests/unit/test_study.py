@@ -40,6 +40,7 @@ def test_the_folder_holds_what_was_promised(finished):
         "maps",
         "probes",
         "evaluation",
+        "certificate",
     }
     assert list((out / "figures").glob("*.png"))
     assert list((out / "figures").glob("*.svg"))

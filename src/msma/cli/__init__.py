@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from msma._version import __version__
+from msma.cli.learned import register
 from msma.cli.options import (
     AsJson,
     AttentionTexts,
@@ -129,7 +130,13 @@ def analyze(
     min_layers: MinLayers = None,
     reduction: Reduction = ReductionChoice.mean,
     is_standardised: Annotated[bool, typer.Option("--standardised/--raw", help="Equal spread.")] = False,
-    maps: Annotated[list[str] | None, typer.Option("--map", help="Map to compare; repeatable.")] = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Map to compare; repeatable. 'joint' adds the learned map."),
+    ] = None,
+    joint: Annotated[
+        list[str] | None, typer.Option("--joint", help="Setting of the learned map, name=value; repeatable.")
+    ] = None,
     fractions: Fractions = "0.6,0.2,0.2",
     seed: Seed = 0,
     trust_remote_code: RemoteCode = False,
@@ -140,6 +147,7 @@ def analyze(
 
     given = {name: value for name, value in locals().items() if name in StudyConfig.__dataclass_fields__}
     given["label_columns"], given["maps"] = tuple(label_columns or ()), tuple(maps or ())
+    given["joint"] = tuple(joint or ())
     given["fractions"] = _parse_fractions(fractions)
     settings = _merge_config(context, given, config)
 
@@ -238,7 +246,7 @@ def fit(
     states: StatesDir,
     scales: Annotated[Path, typer.Option(help="File written by 'msma scales'.")] = Path("scales.json"),
     out: Annotated[Path, typer.Option(help="Folder for the fitted maps.")] = Path("alignment"),
-    map: Annotated[str, typer.Option(help="identity, mean_shift, procrustes, ridge, ...")] = "ridge",
+    map: Annotated[str, typer.Option(help="identity, mean_shift, procrustes, ridge, ..., joint")] = "ridge",
     reduction: Reduction = ReductionChoice.mean,
     is_standardised: Annotated[bool, typer.Option("--standardised/--raw", help="Equal spread.")] = False,
     fractions: Fractions = "0.6,0.2,0.2",
@@ -246,14 +254,16 @@ def fit(
 ) -> None:
     """Fit a map for each pair of scales on the training split."""
     from msma.alignment import Alignment
-    from msma.maps import MAPS
+    from msma.maps import ALL_MAPS
     from msma.scales import ScalePartition
     from msma.states import HiddenStates
 
-    if map not in MAPS:
-        raise ConfigError(f"map '{map}' came; expected one of {', '.join(MAPS)}")
+    if map not in ALL_MAPS:
+        raise ConfigError(f"map '{map}' came; expected one of {', '.join(ALL_MAPS)}")
     train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
-    alignment = Alignment(MAPS[map](), reduction=reduction.value, is_standardised=is_standardised, seed=seed)
+    alignment = Alignment(
+        ALL_MAPS[map](), reduction=reduction.value, is_standardised=is_standardised, seed=seed
+    )
     alignment.fit(train, ScalePartition.load(scales)).save(out)
     typer.echo(f"{map} maps fitted on {train.n_samples} samples, in {out}")
 
@@ -281,6 +291,31 @@ def evaluate(
 
 
 @app.command()
+def certify(
+    alignment: Annotated[Path, typer.Argument(help="Folder written by 'msma fit'.")],
+    states: StatesDir,
+    out: Annotated[Path | None, typer.Option(help="File for the certificate, as JSON.")] = None,
+    sigma: Annotated[float, typer.Option(help="Blur, over the target's spread a dimension.")] = 1.0,
+    confidence: Annotated[float, typer.Option(help="Coverage of every certified limit.")] = 0.95,
+    fractions: Fractions = "0.6,0.2,0.2",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bound from both sides how far mapped states are from the target's, on the test split."""
+    from msma.alignment import Alignment
+    from msma.certificate import certify as bound
+    from msma.states import HiddenStates
+
+    test = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).test
+    found = bound(Alignment.load(alignment), test, sigma=sigma, confidence=confidence, seed=seed)
+    if out is not None:
+        found.save(out)
+    show_result(found.table, title="certificate", as_json=as_json)
+    if not as_json:
+        typer.echo(found.describe())
+
+
+@app.command()
 def report(
     study: Annotated[Path, typer.Argument(help="Folder written by 'msma analyze'.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; inside the folder when left out.")] = None,
@@ -289,6 +324,9 @@ def report(
     from msma.reporting import write_report
 
     typer.echo(f"report: {write_report(study, out=out)}")
+
+
+register(app)
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:

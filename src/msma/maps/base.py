@@ -1,12 +1,13 @@
 """What every map between two scales can do: the scikit-learn contract, numpy or torch, disk and Hub."""
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from msma.errors import OriginError, ShapeError
@@ -188,6 +189,30 @@ class BaseMap(
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def fit_map(map_: BaseMap, source: Any, target: Any, documents: Any) -> BaseMap:
+    """Fit a fresh copy of a map; one that holds samples out for itself is told which belong together.
+
+    Args:
+        map_: The kind of map and its parameters.
+        source: Training source samples.
+        target: Their targets.
+        documents: The document of each pair.
+
+    Returns:
+        The fitted copy.
+
+    Examples:
+        >>> from msma.maps import MeanShiftMap
+        >>> fit_map(MeanShiftMap(), [[0.0], [2.0]], [[1.0], [3.0]], [0, 1]).intercept_.tolist()
+        [1.0]
+    """
+    fresh: BaseMap = clone(map_)
+    if "groups" in inspect.signature(fresh.fit).parameters:
+        options: dict[str, Any] = {"groups": documents}
+        return fresh.fit(source, target, **options)
+    return fresh.fit(source, target)
 
 
 def _plain(value: Any) -> Any:

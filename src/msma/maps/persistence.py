@@ -36,6 +36,19 @@ fitted = BaseMap.from_pretrained("this/repository")
 """
 
 
+def _describe(value: Any) -> Any:
+    """Give a parameter that is itself a map as its kind and parameters; its fitted state is not kept."""
+    if not isinstance(value, PersistentMixin):
+        return value
+    return {"map": value.kind, "params": value.get_params(deep=False)}
+
+
+def _revive(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return PersistentMixin._kinds[value["map"]](**value["params"])
+
+
 class PersistentMixin(ModelHubMixin):  # type: ignore[misc]
     """Save, load and share a scikit-learn estimator through its fitted attributes, without pickle.
 
@@ -71,7 +84,7 @@ class PersistentMixin(ModelHubMixin):  # type: ignore[misc]
         weights = write_tensors(folder / WEIGHTS_FILE, arrays)
         config = {
             "map": self.kind,
-            "params": self.get_params(deep=False),
+            "params": {name: _describe(value) for name, value in self.get_params(deep=False).items()},
             "fitted": values,
             "origin": self.origin_,
             "msma_version": __version__,
@@ -98,7 +111,7 @@ class PersistentMixin(ModelHubMixin):  # type: ignore[misc]
         try:
             kind, params, values = config["map"], config["params"], config["fitted"]
             origin, checksum = config["origin"], config["weights_sha256"]
-            params, values = dict(params), dict(values)
+            params, values = {name: _revive(value) for name, value in dict(params).items()}, dict(values)
         except (KeyError, TypeError, ValueError) as error:
             raise StorageError(
                 f"'{folder / CONFIG_FILE}' is not a map's configuration; save it again"

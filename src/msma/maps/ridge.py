@@ -1,18 +1,22 @@
 """Ridge regression from one scale to another, at full or reduced rank."""
 
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from msma.errors import ConfigError
-from msma.linalg import psd_eigh
+from msma.errors import ConfigError, ShapeError
+from msma.linalg import as_numpy, psd_eigh
+from msma.maps.inputs import check_training
 from msma.maps.linear import Batches, LinearMap
-from msma.maps.penalty import RidgeProblem, gcv_errors, loo_errors
+from msma.maps.penalty import FoldedProblem, RidgeProblem, gcv_errors, loo_errors
 from msma.moments import CrossMoments
+from msma.resampling import group_documents
 
 LEAVE_ONE_OUT, GENERALISED, GIVEN = "leave-one-out", "generalised cross-validation", "given"
+DOCUMENTS_OUT = "documents left out"
+_FOLDS = 10
 
 
 class RidgeMap(LinearMap):
@@ -22,18 +26,19 @@ class RidgeMap(LinearMap):
     sum ||y - f(x)||^2 + alpha ||W||_F^2 (Hoerl & Kennard 1970, Technometrics 12); equal to
     ``sklearn.linear_model.Ridge(alpha)``. With alpha = 0 the solution of least norm.
 
-    With ``alpha=None`` the strength is chosen by exact leave-one-out in closed form where the rows are at
-    hand (``fit``; ``fit_stream``, which then walks over the batches three times), and by generalised
-    cross-validation, its rotation-invariant form, where only moments are (``fit_moments``). See
-    :mod:`msma.maps.penalty`. Both treat samples as independent: where texts repeat, give ``alpha`` instead.
+    With ``alpha=None`` the strength is chosen by leaving out whole documents, in ten folds, where ``fit`` is told
+    them (``groups``); by exact leave-one-out in closed form where only the rows are at hand (``fit``;
+    ``fit_stream``, which then walks over the batches three times); and by generalised cross-validation, its
+    rotation-invariant form, where only moments are (``fit_moments``). See :mod:`msma.maps.penalty`. The last two
+    treat samples as independent, and are too weak where sentences or tokens of one document are samples.
     ``inverse_transform`` is the pseudo-inverse; directions shrunk below 1e-10 of the strongest come back as
     the source mean.
 
     Args:
         alpha: Strength, in units of the scatter (squared states times samples); chosen when left out.
 
-    Fitted attributes: ``alpha_``; ``alpha_rule_``: "given", "leave-one-out" or "generalised
-    cross-validation".
+    Fitted attributes: ``alpha_``; ``alpha_rule_``: "given", "documents left out", "leave-one-out" or
+    "generalised cross-validation".
 
     Examples:
         >>> X = np.array([[-1.0], [0.0], [1.0]])
@@ -45,6 +50,44 @@ class RidgeMap(LinearMap):
 
     def __init__(self, *, alpha: float | None = None) -> None:
         self.alpha = alpha
+
+    def fit(self, X: Any, y: Any, *, groups: Any = None) -> Self:
+        """Fit on paired samples.
+
+        Args:
+            X: Source samples in rows, (samples, d_source): numpy, torch, data frame or nested sequence.
+            y: Target samples, (samples, d_target); row i belongs to row i of X.
+            groups: The document of each row, to choose the strength by; every row its own when left out.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ShapeError: When there is not one label for each row.
+        """
+        if groups is None or self.alpha is not None:
+            return super().fit(X, y)
+        rows, targets = check_training(self, X, y)
+        labels = np.unique(as_numpy(groups), return_inverse=True)[1]
+        if labels.shape != (len(rows),):
+            raise ShapeError(
+                f"groups came with {labels.size} labels; expected one for each of {len(rows)} rows"
+            )
+        if labels.max() < 1:
+            return super().fit(X, y)  # one document: nothing whole can be left out
+        folds = group_documents(labels, n_groups=_FOLDS)
+        parts = [CrossMoments.from_batch(rows[folds == f], targets[folds == f]) for f in np.unique(folds)]
+        folded = FoldedProblem(parts)
+        self._check_moments(folded.total)
+        problem = RidgeProblem.from_moments(folded.total)
+        self._forget()
+        self._chosen = problem.choose(folded.errors), DOCUMENTS_OUT
+        try:
+            self._fit_cross(folded.total, batches=None)
+        finally:
+            del self._chosen
+        check_training(self, X, y)  # names of columns, which fitting from moments forgets
+        return self
 
     def fit_stream(self, batches: Batches) -> Self:
         """Fit on pairs that come in batches, so that they never have to be in memory together.
@@ -67,6 +110,8 @@ class RidgeMap(LinearMap):
         return super().fit_stream(batches)
 
     def _choose_alpha(self, problem: RidgeProblem, batches: Batches | None) -> tuple[float, str]:
+        if "_chosen" in self.__dict__:
+            return self._chosen
         if self.alpha is not None:
             if not (np.isreal(self.alpha) and 0.0 <= self.alpha < np.inf):
                 raise ConfigError(f"alpha={self.alpha!r} came; expected a finite number from 0, or None")

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from msma._types import Better
-from msma.measures._inputs import Scalar
+from msma.measures._inputs import PairedSource, PairedTarget, Scalar
+from msma.measures.bounds import (
+    BOUNDS,
+    club_bound,
+    infonce_bound,
+    jensen_shannon_bound,
+    mine_bound,
+    mine_surrogate,
+    nwj_bound,
+    smile_bound,
+    vib_rate,
+)
 from msma.measures.canonical import canonical_correlations, pwcca, svcca
 from msma.measures.curvature import Curvature, curvature
 from msma.measures.density_ratio import classifier_kl_bound
@@ -22,7 +33,9 @@ from msma.measures.divergence import (
     split_gaussian_kl,
     wasserstein2_gaussian,
 )
+from msma.measures.estimate import Estimate
 from msma.measures.geometry import covariance_spectrum, isotropy, mean_norm, participation_ratio
+from msma.measures.hybrid import Recommendation, hybrid_mi, recommend
 from msma.measures.information import (
     copula_mi,
     copula_transform,
@@ -33,17 +46,24 @@ from msma.measures.information import (
 )
 from msma.measures.projection import leading_projection, projection_width
 from msma.measures.similarity import cka, distance_correlation, mutual_knn_overlap, procrustes_distance, r2
+from msma.measures.trained import club_mi, critic_mi
 
 __all__ = [
+    "BOUNDS",
     "MEASURES",
     "Curvature",
+    "Estimate",
     "Measure",
+    "Recommendation",
     "canonical_correlations",
     "cka",
     "classifier_kl_bound",
+    "club_bound",
+    "club_mi",
     "copula_mi",
     "copula_transform",
     "covariance_spectrum",
+    "critic_mi",
     "curvature",
     "dimension_profile",
     "distance_correlation",
@@ -53,20 +73,29 @@ __all__ = [
     "gaussian_mi",
     "gaussian_mi_from_moments",
     "histogram_mi",
+    "hybrid_mi",
+    "infonce_bound",
     "isotropy",
+    "jensen_shannon_bound",
     "ksg_mi",
     "leading_projection",
     "mean_norm",
+    "mine_bound",
+    "mine_surrogate",
     "mle_dimension",
     "mutual_knn_overlap",
+    "nwj_bound",
     "participation_ratio",
     "procrustes_distance",
     "projection_width",
     "pwcca",
     "r2",
+    "recommend",
+    "smile_bound",
     "split_gaussian_kl",
     "svcca",
     "twonn_dimension",
+    "vib_rate",
     "wasserstein2_gaussian",
 ]
 
@@ -120,6 +149,10 @@ def _more_than_one_width(d_source: int, d_target: int) -> int:
 
 def _more_than_both_widths(d_source: int, d_target: int) -> int:
     return d_source + d_target + 2
+
+
+def _hybrid_value(source: PairedSource, target: PairedTarget) -> Scalar:
+    return hybrid_mi(source, target).value
 
 
 _ROWS = (
@@ -181,6 +214,17 @@ _ROWS = (
         low=0.0,
         high=None,
         citation="Gaussian copula with log-determinant correction (Anderson 2003, theorem 7.5.3)",
+        min_samples=_more_than_both_widths,
+    ),
+    Measure(
+        name="mi_hybrid",
+        function=_hybrid_value,
+        units="nats",
+        better="higher",
+        paired=True,
+        low=0.0,
+        high=None,
+        citation="Gaussian copula in closed form plus held-out critics (docs/estimators.md)",
         min_samples=_more_than_both_widths,
     ),
     Measure(

@@ -35,6 +35,12 @@ class Curvature(NamedTuple):
     k: int
     radius: float
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Ends of the 95 % interval from the standard error."""
+        half = 1.96 * self.standard_error
+        return self.value - half, self.value + half
+
 
 def curvature(
     states: States, *, k: int | None = None, dimension: int | None = None, seed: int = 0

@@ -189,8 +189,33 @@ def ksg_mi(
     if components is not None:
         x, y = (_leading_scores(part, components) for part in (x, y))
     x, y = _unit_variance(x), _unit_variance(y)
-    n = len(x)
-    distance, _ = cKDTree(np.hstack([x, y])).query(np.hstack([x, y]), k=[k + 1], p=np.inf)
+    value = float(ksg_terms(x, y, k=k).mean())
+    return answer(torch.tensor(value, dtype=torch.float64), source, target)
+
+
+def ksg_terms(
+    source: Float[np.ndarray, "samples d_source"], target: Float[np.ndarray, "samples d_target"], *, k: int
+) -> Float[np.ndarray, " samples"]:
+    """Give each pair's term of :func:`ksg_mi`, on the columns as they come.
+
+    Args:
+        source: Samples in rows.
+        target: Row i belongs to row i of the source.
+        k: Neighbours.
+
+    Returns:
+        Terms in nats whose mean is the estimate.
+
+    Raises:
+        ShapeError: When a pair occurs more than ``k`` times.
+
+    Examples:
+        >>> x = np.arange(8.0)[:, None]
+        >>> round(float(ksg_terms(x, x, k=1).mean()), 3)
+        2.593
+    """
+    n, both = len(source), np.hstack([source, target])
+    distance, _ = cKDTree(both).query(both, k=[k + 1], p=np.inf)
     radius = distance[:, 0]
     if not (radius > 0).all():
         row = int(np.argmin(radius))
@@ -199,12 +224,10 @@ def ksg_mi(
             "duplicate pairs, or add a little noise"
         )
     inside = np.nextafter(radius, 0.0)  # strictly nearer; the count includes the sample itself
-    total = 0.0
-    for part in (x, y):
-        counts = cKDTree(part).query_ball_point(part, inside, p=np.inf, return_length=True)
-        total += float(digamma(counts).mean())
-    value = float(digamma(k) + digamma(n)) - total
-    return answer(torch.tensor(value, dtype=torch.float64), source, target)
+    terms = np.full(n, float(digamma(k) + digamma(n)))
+    for part in (source, target):
+        terms -= digamma(cKDTree(part).query_ball_point(part, inside, p=np.inf, return_length=True))
+    return terms
 
 
 def histogram_mi(source: PairedSource, target: PairedTarget, *, bins: int = 64) -> Scalar:

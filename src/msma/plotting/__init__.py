@@ -4,9 +4,12 @@ The only package that imports matplotlib. Every function draws on the axes it is
 its own of one (3.5 in) or two (7 in) columns' width.
 """
 
+from msma.plotting.ablation import plot_ablation
+from msma.plotting.certificate import plot_certificate
 from msma.plotting.inline import to_inline_svg
 from msma.plotting.layers import plot_bands, plot_signals
 from msma.plotting.manifold import CATEGORY_MARKERS, plot_clouds, plot_dimensions, plot_spectra, rank_groups
+from msma.plotting.pareto import plot_pareto
 from msma.plotting.rows import plot_maps, plot_rows
 from msma.plotting.similarity import plot_similarity
 from msma.plotting.style import CATEGORIES, COLUMN, PAGE, SCALE_COLOURS, save_figure
@@ -21,10 +24,13 @@ __all__ = [
     "Wording",
     "map_name",
     "pair_name",
+    "plot_ablation",
     "plot_bands",
+    "plot_certificate",
     "plot_clouds",
     "plot_dimensions",
     "plot_maps",
+    "plot_pareto",
     "plot_rows",
     "plot_signals",
     "plot_similarity",

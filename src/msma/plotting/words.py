@@ -48,6 +48,11 @@ WORDINGS: dict[str, Wording] = {
         "Mutual information after mapping over that before. A deterministic map cannot add any, so a value "
         "above 1 is error of the estimator.",
     ),
+    "mi_hybrid": Wording(
+        "MI, hybrid",
+        "The same plus what a Gaussian copula does not see, as far as critics find it on pairs they were not "
+        "trained on.",
+    ),
     "mi_ksg": Wording("MI, KSG", "A nearest-neighbour estimate on few leading components."),
     "mi_histogram": Wording(
         "MI, histogram",
@@ -80,6 +85,42 @@ WORDINGS: dict[str, Wording] = {
     "curvature": Wording(
         "Curvature", "How far the cloud bends away from its tangent planes, from local quadratic fits."
     ),
+    "map_curvature": Wording(
+        "Map curvature",
+        "Share of the map's variance that its second derivative brings; 0 for every affine map.",
+    ),
+    "r2_gain": Wording("Gain in R²", "R² of the learned map less that of the best closed form."),
+    "error_removed": Wording(
+        "Error removed",
+        "Share of the closed form's error that the learned map removes; below 0 it adds some.",
+    ),
+    "kl_certified": Wording(
+        "Certified KL",
+        "Upper confidence limit of the divergence between the blurred laws, whatever the laws.",
+    ),
+    "sigma": Wording("Blur", "Standard deviation of the noise through which the two laws are compared."),
+    "resolution": Wording("Resolution", "The smallest blur through which at most one nat is certified."),
+    "resolution_share": Wording("Resolution, relative", "The same over the target's spread a dimension."),
+    "error": Wording("Paired error", "Mean squared distance between mapped states and their targets."),
+    "error_certified": Wording("Paired error, certified", "Its upper confidence limit."),
+    "kl_upper": Wording("KL, upper bound", "Paired error over twice the squared blur, as estimated."),
+    "kl_upper_gaussian": Wording(
+        "KL, upper bound of Gaussian fits", "The same with the best coupling of Gaussian fits: a surrogate."
+    ),
+    "kl_smoothed": Wording("KL, blurred", "Divergence between Gaussian fits of the blurred laws."),
+    "kl_smoothed_lower": Wording("KL, lower bound", "What a classifier can tell apart through the blur."),
+    "information": Wording("Information", "What the source holds about the target."),
+    "error_floor": Wording("Least error", "The error below which no map can get with that information."),
+    "headroom": Wording("Headroom", "The map's error over the least error any map could reach."),
+    "lipschitz": Wording("Stretch", "The most by which the map lengthens a step."),
+    "bend": Wording("Bend", "The largest second derivative seen along held-out steps."),
+    "error_propagated": Wording("Error carried on", "Error of the first map as the second passes it on."),
+    "error_composed": Wording(
+        "Error of both maps, guaranteed", "What the parts guarantee for both in a row."
+    ),
+    "kl_certified_composed": Wording(
+        "Certified KL from the parts", "The certificate that the parts guarantee."
+    ),
     "first_layer": Wording("First layer", "The shallowest layer of the scale."),
     "boundary_stability": Wording("Exact votes", "Share of resampling votes for exactly this layer."),
     "boundary_near": Wording("Votes within one layer", "Share of votes for this layer or a neighbour."),
@@ -93,6 +134,7 @@ MAP_NAMES: dict[str, str] = {
     "ridge": "ridge",
     "reduced_rank": "reduced rank",
     "transport": "Gaussian transport",
+    "joint": "joint",
 }
 SIGNAL_NAMES: dict[str, str] = {
     "similarity": "similarity",

@@ -11,7 +11,9 @@ from msma.errors import StorageError
 from msma.plotting import (
     COLUMN,
     PAGE,
+    plot_ablation,
     plot_bands,
+    plot_certificate,
     plot_clouds,
     plot_dimensions,
     plot_maps,
@@ -88,10 +90,26 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
     )
     drawings["maps"] = Drawing(lambda width: plot_maps(record.maps, width=width), PAGE, PAGE)
     drawings["measures"] = Drawing(lambda width: plot_rows(record.evaluation, width=width), PAGE, PAGE)
+    drawings |= _list_learned(record)
     probes = record.probes
     if probes is not None:
         drawings["probes"] = Drawing(lambda width: plot_rows(probes, width=width), PAGE, PAGE)
     drawings["clouds"] = Drawing(lambda width: _draw_clouds(record, width), PAGE, PAGE)
+    return drawings
+
+
+def _list_learned(record: StudyRecord) -> dict[str, Drawing]:
+    """List the figures about certificate and learned map, where there are any."""
+    drawings = {}
+    certificate, tuning, ablation = record.certificate, record.tuning, record.ablation
+    if certificate is not None:
+        drawings["certificate"] = Drawing(
+            lambda width: plot_certificate(certificate.curve, width=width), PAGE, PAGE
+        )
+    if tuning is not None:
+        drawings["pareto"] = Drawing(lambda width: tuning.plot(width=width), PAGE, PAGE)
+    if ablation is not None:
+        drawings["ablation"] = Drawing(lambda width: plot_ablation(ablation.rows, width=width), PAGE, PAGE)
     return drawings
 
 

@@ -1,8 +1,9 @@
 """Put the report together: findings, figures and tables into one page without outside references."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from msma._types import SCALES
 from msma.errors import MissingExtraError
 from msma.plotting.inline import DARK, LIGHT
 from msma.plotting.words import map_name
-from msma.reporting import map_findings, scale_findings, shape_findings
+from msma.reporting import learned_findings, map_findings, scale_findings, shape_findings
 from msma.reporting.cautions import list_cautions
 from msma.reporting.clouds import lay_out, shorten
 from msma.reporting.figures import inline_figure, list_drawings
@@ -20,6 +21,7 @@ from msma.reporting.reading import StudyRecord
 from msma.reporting.tables import best_words, map_table, pair_cards, probe_table, scale_table, score_groups
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
+T = TypeVar("T")
 #: Above this many layers the full matrix is not repeated as a table.
 _MOST_LAYERS_LISTED = 40
 
@@ -101,12 +103,30 @@ def build_context(record: StudyRecord) -> dict[str, Any]:
         "map_lines": map_table(record.maps, record.best_map),
         "score_groups": score_groups(scores),
         "probes": probe_table(record.probes) if record.probes is not None else [],
+        **_learned(record),
         "has_labels": bool(record.clouds["labels"]),
         "cloud": lay_out(record.clouds),
         "cloud_note": record.clouds.get("note") or "",
         "examples": _examples(record),
         "cautions": list_cautions(record),
         **describe_origin(record),
+    }
+
+
+def _learned(record: StudyRecord) -> dict[str, Any]:
+    """Collect what the page shows of certificate, learned map, search and ablation; empty where there is none."""
+    tuning = record.tuning
+    return {
+        "certificate": learned_findings.certificate_sections(record.certificate),
+        "confidence": "" if record.certificate is None else f"{record.certificate.confidence:.0%}",
+        "gain_sentence": learned_findings.describe_gain(record.gain),
+        "gain_lines": learned_findings.gain_table(record.gain),
+        "search_names": [] if tuning is None else list(tuning.objectives),
+        "search_lines": learned_findings.search_table(tuning),
+        "search_sentences": []
+        if tuning is None
+        else [tuning.recommend().sentence, *learned_findings.confirm_sentences(tuning.confirmation)],
+        "ablation_lines": learned_findings.ablation_table(record.ablation),
     }
 
 
@@ -120,6 +140,9 @@ _ABOUT = {
     "dimensions": "Estimated intrinsic dimension of the three scales over the size of the neighbourhood.",
     "maps": "R squared and divergence of every map for each pair of scales, validation above test.",
     "measures": "Every measure before and after mapping with interval, null, floor and ceiling.",
+    "certificate": "Certified, estimated and lower bounds on the divergence over the blur, one panel a pair.",
+    "pareto": "R squared of every trial against the other objectives, the Pareto front filled.",
+    "ablation": "Every arm of the ablation in each metric, beside the full objective and the closed form.",
     "probes": "Accuracy of linear probes at each scale with interval, control and most frequent class.",
     "clouds": "",
 }
@@ -140,10 +163,17 @@ def _titles(record: StudyRecord, scores: list[map_findings.Score]) -> dict[str, 
         "dimensions": shape_findings.title_dimensions(record.curves["dimension"]),
         "maps": map_findings.title_maps(record.maps, record.best_map),
         "measures": map_findings.title_measures(scores),
+        "certificate": _title(record.certificate, learned_findings.title_certificate),
+        "pareto": _title(record.tuning, learned_findings.title_pareto),
+        "ablation": _title(record.ablation, learned_findings.title_ablation),
         "probes": shape_findings.title_probes(record.probes) if record.probes is not None else "",
         "clouds": shape_findings.title_clouds(record.clouds),
         "examples": shape_findings.title_examples(record.examples),
     }
+
+
+def _title(found: T | None, make: Callable[[T], str]) -> str:
+    return "" if found is None else make(found)
 
 
 def _is_same(record: StudyRecord) -> bool:

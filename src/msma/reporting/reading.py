@@ -1,17 +1,21 @@
 """Read a study folder whole, or say in one sentence what is missing."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msma._types import SCALES
+from msma.certificate import Certificate
 from msma.errors import MsmaError, StorageError
 from msma.results import Result
 from msma.scales.partition import ScalePartition
 from msma.storage import read_json
+from msma.tuning import Tuning
+
+T = TypeVar("T")
 
 _AGAIN = "run the study again into an empty folder"
 
@@ -31,6 +35,10 @@ class StudyRecord:
         maps: Every map compared.
         evaluation: The measures of the best map.
         probes: What each scale holds, where there were labels.
+        gain: What the learned map adds, where one was asked for.
+        certificate: The two-sided bound; ``None`` in folders of older versions.
+        tuning: The search in ``tuning/``, where 'msma tune' wrote one there.
+        ablation: The ablation in ``ablation/``, where 'msma ablate' wrote one there.
         curves: Spectra and dimension over neighbourhood size.
         clouds: Positions of test samples in a plane.
         examples: Nearest neighbours of a few samples.
@@ -46,6 +54,10 @@ class StudyRecord:
     maps: Result
     evaluation: Result
     probes: Result | None
+    gain: Result | None = None
+    certificate: Certificate | None = None
+    tuning: Tuning | None = None
+    ablation: Result | None = None
     curves: Mapping[str, Any]
     clouds: Mapping[str, Any]
     examples: Mapping[str, Any]
@@ -77,11 +89,15 @@ def read_study(folder: str | os.PathLike[str]) -> StudyRecord:
             provenance=study["provenance"],
             best_map=study["best_map"],
             partition=ScalePartition.load(home / "scales.json"),
-            published=_optional_partition(home / "published.json"),
+            published=_optional(home / "published.json", ScalePartition.load),
             manifold=_table(home, "manifold"),
             maps=_table(home, "maps"),
             evaluation=_table(home, "evaluation"),
-            probes=_table(home, "probes") if (home / "tables" / "probes.json").is_file() else None,
+            probes=_optional(home / "tables" / "probes.json", lambda _: _table(home, "probes")),
+            gain=_optional(home / "tables" / "gain.json", Result.load),
+            certificate=_optional(home / "tables" / "certificate.json", Certificate.load),
+            tuning=_optional(home / "tuning" / "tuning.json", Tuning.load),
+            ablation=_optional(home / "ablation" / "results.json", Result.load),
             curves=_checked(home / "curves.json", _check_curves),
             clouds=_checked(home / "clouds.json", _check_clouds),
             examples=_checked(home / "examples.json", _check_examples),
@@ -92,8 +108,8 @@ def read_study(folder: str | os.PathLike[str]) -> StudyRecord:
         raise StorageError(f"the study in '{folder}' is damaged ({error}); {_AGAIN}") from error
 
 
-def _optional_partition(path: Path) -> ScalePartition | None:
-    return ScalePartition.load(path) if path.is_file() else None
+def _optional(path: Path, load: Callable[[Path], T]) -> T | None:
+    return load(path) if path.is_file() else None
 
 
 def _table(home: Path, name: str) -> Result:

@@ -16,6 +16,7 @@ NAMES = [
     "kl_diagonal",
     "kl_classifier",
     "mi",
+    "mi_hybrid",
     "mi_ksg",
     "mi_histogram",
     "distance_correlation",
