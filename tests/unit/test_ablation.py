@@ -180,5 +180,6 @@ def test_the_real_map_needs_geometry_for_what_it_gains():
     value = {arm: found.value("r2", map=arm) for arm in ARMS}
     assert value["full"] > value["base"] + 0.1
     assert value["only_geometry"] > value["base"] + 0.1
-    assert value["only_curvature"] == pytest.approx(value["base"])
+    # Its network stays at zero; the ridge under it chose its strength on the documents left to train on.
+    assert value["only_curvature"] == pytest.approx(value["base"], abs=1e-3)
     assert found.value("map_curvature", map="only_curvature") == 0.0
