@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from msma.corpora import demo_corpus, read_documents
     from msma.errors import MsmaError
     from msma.evaluation import evaluate
+    from msma.experiment import Experiment, run_experiment
     from msma.extraction import extract
+    from msma.interventions import (
+        Direction,
+        HeadRemoval,
+        Noise,
+        Replacement,
+        Scaling,
+        Temperature,
+        Translation,
+        intervene,
+    )
     from msma.maps import (
         IdentityMap,
         JointMap,
@@ -30,61 +41,83 @@ if TYPE_CHECKING:
     from msma.results import Result
     from msma.scales import ScalePartition, find_scales
     from msma.states import HiddenStates
-    from msma.study import Study, demo_model
+    from msma.study import Study, demo_decoder, demo_model
     from msma.tuning import tune
 
 _HOMES = {
     "Alignment": "msma.alignment",
+    "Direction": "msma.interventions",
+    "Experiment": "msma.experiment",
+    "HeadRemoval": "msma.interventions",
     "HiddenStates": "msma.states",
     "IdentityMap": "msma.maps",
     "JointMap": "msma.maps",
     "MeanShiftMap": "msma.maps",
     "MsmaError": "msma.errors",
+    "Noise": "msma.interventions",
     "ProcrustesMap": "msma.maps",
     "ReducedRankMap": "msma.maps",
+    "Replacement": "msma.interventions",
     "Result": "msma.results",
     "RidgeMap": "msma.maps",
     "ScalePartition": "msma.scales",
+    "Scaling": "msma.interventions",
     "Study": "msma.study",
     "StudyConfig": "msma.configuration",
+    "Temperature": "msma.interventions",
+    "Translation": "msma.interventions",
     "TransportMap": "msma.maps",
     "ablate": "msma.ablation",
     "certify": "msma.certificate",
     "demo_corpus": "msma.corpora",
+    "demo_decoder": "msma.study",
     "demo_model": "msma.study",
     "evaluate": "msma.evaluation",
     "extract": "msma.extraction",
     "find_scales": "msma.scales",
     "hybrid_mi": "msma.measures",
+    "intervene": "msma.interventions",
     "read_documents": "msma.corpora",
+    "run_experiment": "msma.experiment",
     "tune": "msma.tuning",
 }
 
 __all__ = [
     "Alignment",
+    "Direction",
+    "Experiment",
+    "HeadRemoval",
     "HiddenStates",
     "IdentityMap",
     "JointMap",
     "MeanShiftMap",
     "MsmaError",
+    "Noise",
     "ProcrustesMap",
     "ReducedRankMap",
+    "Replacement",
     "Result",
     "RidgeMap",
     "ScalePartition",
+    "Scaling",
     "Study",
     "StudyConfig",
+    "Temperature",
+    "Translation",
     "TransportMap",
     "__version__",
     "ablate",
     "certify",
     "demo_corpus",
+    "demo_decoder",
     "demo_model",
     "evaluate",
     "extract",
     "find_scales",
     "hybrid_mi",
+    "intervene",
     "read_documents",
+    "run_experiment",
     "tune",
 ]
 

@@ -27,7 +27,7 @@ class StudyConfig:
     """Every setting of a study.
 
     Args:
-        model: Name on the Hub, folder, or "demo" for the embedded encoder.
+        model: Name on the Hub, folder, "demo" for the embedded encoder, "demo-decoder" for the embedded decoder.
         texts: File, Hub dataset, or "demo" for the embedded corpus.
         revision: Commit, tag or branch of the model.
         column: Column of the texts in a file that has columns.

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -25,7 +26,7 @@ from msma.alignment import Alignment
 from msma.certificate import Certificate, certify
 from msma.configuration import StudyConfig
 from msma.corpora import demo_corpus, read_documents
-from msma.errors import ConfigError, MissingExtraError, StorageError
+from msma.errors import ConfigError, MissingExtraError, ModelError, StorageError
 from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
 from msma.extraction import extract
@@ -41,6 +42,11 @@ from msma.storage import read_json, write_json, write_text
 #: What the embedded encoder is called in results, wherever it lies on disk.
 DEMO_MODEL = "all-MiniLM-L6-v2"
 
+#: What the embedded decoder is called in results, on the command line and in settings.
+DEMO_DECODER = "demo-decoder"
+
+_DECODER_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
 #: What is said while a table is made.
 _DOINGS = {
     "maps": "maps, compared on validation",
@@ -54,7 +60,7 @@ Say = Callable[[str], None]
 
 
 class DemoModel(NamedTuple):
-    """The encoder of the ``demo`` extra.
+    """A model that needs no network: the encoder of the ``demo`` extra, or the decoder that comes with this package.
 
     Args:
         name: What it is called in results.
@@ -80,6 +86,37 @@ def demo_model() -> DemoModel:
     return DemoModel(DEMO_MODEL, Path(next(iter(found.submodule_search_locations))) / "model")
 
 
+def demo_decoder() -> DemoModel:
+    """Find the decoder that comes with this package (GPT-2's architecture, twelve blocks of width 144).
+
+    Trained by ``training/train.py`` on public-domain books, Wikipedia articles and short stories; the card in its
+    folder says how, and how many bits a byte of unseen text costs it.
+
+    Returns:
+        Its name and folder.
+
+    Raises:
+        ModelError: When this installation lacks its files.
+    """
+    folder = Path(str(files("msma").joinpath("data", "decoder")))
+    missing = [name for name in _DECODER_FILES if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"the embedded decoder has no {', '.join(missing)} in '{folder}'; install the package again, or make "
+            "the decoder as training/README.md says"
+        )
+    return DemoModel(DEMO_DECODER, folder)
+
+
+def _find_model(model: str) -> tuple[str | Path, str | None]:
+    """Where a model of the configuration lies, and what it is called where that is another name."""
+    demos = {"demo": demo_model, DEMO_DECODER: demo_decoder}
+    if model not in demos:
+        return model, None
+    found = demos[model]()
+    return found.folder, found.name
+
+
 def extract_states(
     config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None
 ) -> HiddenStates:
@@ -93,7 +130,7 @@ def extract_states(
     Returns:
         The states.
     """
-    model, name = (demo_model().folder, DEMO_MODEL) if config.model == "demo" else (config.model, None)
+    model, name = _find_model(config.model)
     documents = (
         demo_corpus()
         if config.texts == "demo"

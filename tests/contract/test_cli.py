@@ -20,7 +20,7 @@ def parameters(name):
 
 
 def test_commands():
-    parts = {"extract", "scales", "fit", "evaluate", "certify", "ablate", "tune"}
+    parts = {"extract", "scales", "fit", "evaluate", "certify", "ablate", "tune", "intervene"}
     assert set(COMMANDS) == {"analyze", "report", *parts}
 
 
@@ -44,6 +44,7 @@ def test_analyze_has_every_setting_with_the_same_default():
         ("certify", "certify"),
         ("ablate", "ablate"),
         ("tune", "tune"),
+        ("intervene", "run_experiment"),
     ],
 )
 def test_defaults_of_the_parts_equal_the_functions(command, function):
@@ -61,8 +62,8 @@ def test_defaults_of_the_parts_equal_the_functions(command, function):
             ):  # None stands for all of them
                 continue
             shown = getattr(option.default, "value", option.default)
-            if name == "seeds":
-                shown = tuple(int(part) for part in shown.split(","))
+            if name in ("seeds", "strengths"):
+                shown = tuple(float(part) for part in shown.split(","))
             assert shown == signature[name].default, name
 
 
@@ -119,6 +120,7 @@ def test_the_parts_work_one_after_another(states_dir, tmp_path, capsys):
         (["certify", "absent", "absent"], "absent"),
         (["ablate", "absent"], "absent"),
         (["tune", "absent"], "absent"),
+        (["intervene", "absent-folder/model", "demo"], "absent-folder/model"),
         (["analyze", "demo", "demo", "--map", "magic"], "expected one of identity"),
         (["analyze", "demo", "demo", "--map", "joint", "--joint", "widht=3"], "did you mean 'width'"),
         (["report", "absent"], "absent"),

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from msma._version import __version__
+from msma.cli.interventions import register as register_interventions
 from msma.cli.learned import register
 from msma.cli.options import (
     AsJson,
@@ -103,7 +104,7 @@ def root(
 @app.command()
 def analyze(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="Hub name, folder, or 'demo'.")] = None,
+    model: Annotated[str | None, typer.Argument(help="Hub name, folder, 'demo' or 'demo-decoder'.")] = None,
     texts: Annotated[str | None, typer.Argument(help="File, Hub dataset, or 'demo'.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for everything that is found.")] = Path("msma-out"),
     config: Annotated[
@@ -327,6 +328,7 @@ def report(
 
 
 register(app)
+register_interventions(app)
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:

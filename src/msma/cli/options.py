@@ -60,7 +60,10 @@ class ReductionChoice(StrEnum):
     last = "last"
 
 
-Model = Annotated[str, typer.Argument(help="Hub name, folder, or 'demo' for the embedded encoder.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="Hub name, folder, 'demo' (embedded encoder) or 'demo-decoder' (embedded decoder)."),
+]
 Texts = Annotated[str, typer.Argument(help="File (.txt .jsonl .csv .parquet), Hub dataset, or 'demo'.")]
 StatesDir = Annotated[Path, typer.Argument(help="Folder written by 'msma extract'.")]
 Seed = Annotated[int, typer.Option(help="Fixes splits, votes, shuffles and intervals.")]

@@ -16,6 +16,7 @@ from torch import nn
 from msma.errors import ConfigError, ModelError
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "auto"]
+Head: TypeAlias = Literal["none", "causal", "seq2seq", "masked"]
 
 #: Values of each parameter that enter the fingerprint of a model.
 _FINGERPRINT_VALUES = 16
@@ -41,6 +42,11 @@ class LoadedModel:
     def architecture(self) -> str:
         """The configuration's family ("gpt2", "bert")."""
         return str(self.network.config.model_type)
+
+    @property
+    def head(self) -> Head:
+        """What the model can write with: "causal", "seq2seq", "masked", or "none"."""
+        return language_head(self.network)
 
     @property
     def device(self) -> torch.device:
@@ -132,6 +138,7 @@ def load_model(
     device: str = "auto",
     local_files_only: bool = False,
     trust_remote_code: bool = False,
+    has_head: bool = False,
 ) -> LoadedModel:
     """Load a model and its tokenizer, or take those given.
 
@@ -146,6 +153,7 @@ def load_model(
         device: "auto" takes CUDA where there is some.
         local_files_only: Never ask the Hub.
         trust_remote_code: Let the model bring its own code.
+        has_head: Load it with its language-model head, and refuse one that has none.
 
     Returns:
         Model and tokenizer.
@@ -169,7 +177,10 @@ def load_model(
             raise ModelError(
                 f"revision '{revision}' came for the folder '{source}'; a folder has no revisions: leave it out"
             )
-        network = _load_network(source, dtype=dtype, device=_choose_device(device), options=options)
+        load = _load_with_head if has_head else _load_body
+        network = _load_network(source, load, dtype=dtype, device=_choose_device(device), options=options)
+    if has_head and language_head(network) == "none":
+        raise _headless(source or type(network).__name__)
     if tokenizer is None or isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = _load_tokenizer(source if tokenizer is None else os.fspath(tokenizer), options=options)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -225,19 +236,77 @@ def _check_folder(source: str, *, what: str, sign: str) -> None:
         raise ModelError(f"the folder '{source}' holds no {sign}, so no {what}; check the path")
 
 
-def _load_network(source: str, *, dtype: str, device: torch.device, options: dict[str, Any]) -> Any:
+def _load_network(
+    source: str, load: Any, *, dtype: str, device: torch.device, options: dict[str, Any]
+) -> Any:
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": "auto"}
     if dtype not in precisions:
         raise ConfigError(f"dtype '{dtype}' came; expected one of {', '.join(precisions)}")
     try:
-        from transformers import AutoModel
-
         with quiet(keep_bars=sys.stderr.isatty() and not _is_local(source)):
             path = str(Path(source).expanduser()) if _is_local(source) else source
-            network = AutoModel.from_pretrained(path, dtype=precisions[dtype], **options)
+            network = load(path, dtype=precisions[dtype], **options)
         return network.eval().to(device)
+    except ModelError:
+        raise
     except Exception as error:  # every library underneath has its own kinds
         raise _explain(error, source, what="model", revision=options["revision"]) from error
+
+
+def _load_body(path: str, **options: Any) -> Any:
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(path, **options)
+
+
+def _load_with_head(path: str, *, dtype: Any, **options: Any) -> Any:
+    """Load the kind of head that the files declare, and refuse a head that they do not hold."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+    config = AutoConfig.from_pretrained(path, **options)
+    declared = " ".join(getattr(config, "architectures", None) or ())
+    is_masked = config.model_type in MASKED and not any(
+        word in declared for word in ("CausalLM", "LMHeadModel")
+    )
+    if config.is_encoder_decoder:
+        kind: Any = AutoModelForSeq2SeqLM
+    elif is_masked:
+        kind = AutoModelForMaskedLM
+    elif config.model_type in CAUSAL:
+        kind = AutoModelForCausalLM
+    else:
+        raise _headless(path)
+    network, report = kind.from_pretrained(path, dtype=dtype, output_loading_info=True, **options)
+    if report["missing_keys"]:
+        raise _headless(path)
+    return network
+
+
+def _headless(source: str) -> ModelError:
+    return ModelError(
+        f"'{source}' has no language-model head, so it can neither write nor fill in; give a model saved with "
+        "its head (one that ends in LMHeadModel, ForCausalLM, ForConditionalGeneration or ForMaskedLM)"
+    )
+
+
+def language_head(network: nn.Module) -> Head:
+    """Tell what a model can write with.
+
+    Args:
+        network: A transformers model.
+
+    Returns:
+        "causal", "seq2seq", "masked", or "none".
+    """
+    get = getattr(network, "get_output_embeddings", None)
+    with quiet():
+        if get is None or get() is None:
+            return "none"
+        if not network.can_generate():  # type: ignore[operator]
+            return "masked" if "MaskedLM" in type(network).__name__ else "none"
+    return "seq2seq" if network.config.is_encoder_decoder else "causal"  # type: ignore[union-attr]
 
 
 def _load_tokenizer(source: str, *, options: dict[str, Any]) -> Any:

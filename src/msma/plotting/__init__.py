@@ -6,6 +6,8 @@ its own of one (3.5 in) or two (7 in) columns' width.
 
 from msma.plotting.ablation import plot_ablation
 from msma.plotting.certificate import plot_certificate
+from msma.plotting.dose import plot_dose_response
+from msma.plotting.effects import plot_effects
 from msma.plotting.inline import to_inline_svg
 from msma.plotting.layers import plot_bands, plot_signals
 from msma.plotting.manifold import CATEGORY_MARKERS, plot_clouds, plot_dimensions, plot_spectra, rank_groups
@@ -29,6 +31,8 @@ __all__ = [
     "plot_certificate",
     "plot_clouds",
     "plot_dimensions",
+    "plot_dose_response",
+    "plot_effects",
     "plot_maps",
     "plot_pareto",
     "plot_rows",

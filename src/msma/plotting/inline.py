@@ -5,7 +5,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from msma.plotting.style import CATEGORIES, GRID, INK, MUTED, RAMP, SCALE_COLOURS, SURFACE
+from msma.plotting.style import CATEGORIES, DIVERGING, GRID, INK, MUTED, RAMP, SCALE_COLOURS, SURFACE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ VARIABLES: dict[str, str] = {
     **{colour: scale for scale, colour in SCALE_COLOURS.items()},
     **{colour: f"ramp-{number}" for number, colour in enumerate(RAMP)},
     **{colour: f"label-{number}" for number, colour in enumerate(CATEGORIES)},
+    **{colour: f"change-{number}" for number, colour in enumerate(DIVERGING)},
 }
 #: Each variable's colour on a light and on a dark page.
 LIGHT: dict[str, str] = {variable: colour for colour, variable in VARIABLES.items()} | {"surface": "#fdfcfa"}
@@ -37,6 +38,17 @@ _DARK_RAMP = (
     "#b4a4da",
     "#d3c6f1",
 )
+_DARK_DIVERGING = (
+    "#2a5f93",
+    "#234f7a",
+    "#1e4062",
+    "#1b2f46",
+    "#1d2028",
+    "#40261f",
+    "#5c2f22",
+    "#7a3927",
+    "#98452d",
+)
 _DARK_LABELS = ("#b99bff", "#ff8a7d", "#66c7f0", "#cfc94a", "#ffaedb", "#c3c8d2")
 DARK: dict[str, str] = {
     "ink": "#eceef2",
@@ -46,6 +58,7 @@ DARK: dict[str, str] = {
     **dict(zip(SCALE_COLOURS, ("#f0b23e", "#35c9a5", "#86b1ff"), strict=True)),
     **{f"ramp-{number}": colour for number, colour in enumerate(_DARK_RAMP)},
     **{f"label-{number}": colour for number, colour in enumerate(_DARK_LABELS)},
+    **{f"change-{number}": colour for number, colour in enumerate(_DARK_DIVERGING)},
 }
 _COLOUR = re.compile("|".join(VARIABLES), re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")

@@ -43,6 +43,18 @@ RAMP = (
     "#5d4e94",
     "#4a3c82",
 )
+#: Less to more, for what goes either way from nothing (the middle one); ink is readable on each.
+DIVERGING = (
+    "#6aaad3",
+    "#92c5de",
+    "#b9d9ea",
+    "#dbe9f2",
+    "#f5f5f4",
+    "#fbe3d4",
+    "#f8c5a7",
+    "#f2a37c",
+    "#e57f5b",
+)
 _DPI = 200
 
 

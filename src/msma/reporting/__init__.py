@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 
 from msma.reporting.figures import save_drawings, save_figures
+from msma.reporting.intervention import write_summary
 from msma.reporting.page import render
 from msma.reporting.reading import read_study
 from msma.storage import write_text
 
-__all__ = ["save_figures", "write_report"]
+__all__ = ["save_figures", "write_report", "write_summary"]
 
 
 def write_report(folder: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> Path:

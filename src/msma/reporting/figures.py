@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from msma.errors import StorageError
+from msma.experiment import Experiment
 from msma.plotting import (
     COLUMN,
     PAGE,
@@ -16,6 +17,8 @@ from msma.plotting import (
     plot_certificate,
     plot_clouds,
     plot_dimensions,
+    plot_dose_response,
+    plot_effects,
     plot_maps,
     plot_rows,
     plot_signals,
@@ -91,10 +94,28 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
     drawings["maps"] = Drawing(lambda width: plot_maps(record.maps, width=width), PAGE, PAGE)
     drawings["measures"] = Drawing(lambda width: plot_rows(record.evaluation, width=width), PAGE, PAGE)
     drawings |= _list_learned(record)
+    if record.intervention is not None:
+        drawings |= list_intervention(record.intervention)
     probes = record.probes
     if probes is not None:
         drawings["probes"] = Drawing(lambda width: plot_rows(probes, width=width), PAGE, PAGE)
     drawings["clouds"] = Drawing(lambda width: _draw_clouds(record, width), PAGE, PAGE)
+    return drawings
+
+
+def list_intervention(experiment: Experiment) -> dict[str, Drawing]:
+    """List the figures of an experiment.
+
+    Args:
+        experiment: The experiment.
+
+    Returns:
+        Figures by name.
+    """
+    records = experiment.to_records()
+    drawings = {"effects": Drawing(lambda width: plot_effects(records, width=width), PAGE, PAGE)}
+    if any(record["delta"] is not None for record in records):
+        drawings["dose"] = Drawing(lambda width: plot_dose_response(records, width=width), PAGE, PAGE)
     return drawings
 
 

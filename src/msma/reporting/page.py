@@ -1,26 +1,24 @@
 """Put the report together: findings, figures and tables into one page without outside references."""
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from msma._types import SCALES
-from msma.errors import MissingExtraError
 from msma.plotting.inline import DARK, LIGHT
 from msma.plotting.words import map_name
 from msma.reporting import learned_findings, map_findings, scale_findings, shape_findings
 from msma.reporting.cautions import list_cautions
 from msma.reporting.clouds import lay_out, shorten
+from msma.reporting.environment import make_environment, mark_safe
 from msma.reporting.figures import inline_figure, list_drawings
+from msma.reporting.intervention import describe_intervention, title_dose, title_effects
 from msma.reporting.numbers import show, show_layers, show_share
 from msma.reporting.origin import describe_origin
 from msma.reporting.reading import StudyRecord
 from msma.reporting.tables import best_words, map_table, pair_cards, probe_table, scale_table, score_groups
 
-_TEMPLATES = Path(__file__).parents[1] / "templates"
 T = TypeVar("T")
 #: Above this many layers the full matrix is not repeated as a table.
 _MOST_LAYERS_LISTED = 40
@@ -38,23 +36,10 @@ def render(record: StudyRecord) -> str:
     Raises:
         MissingExtraError: When jinja2 or matplotlib is not installed.
     """
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("jinja2", extra="report") from error
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=keep_together,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = make_environment()
     context = build_context(record)
     for figure in context["figures"].values():
-        # Drawn by this package, with every text in it escaped by the XML writer.
-        figure["svgs"] = [Markup(svg) for svg in figure["svgs"]]
+        figure["svgs"] = mark_safe(figure["svgs"])
     return environment.get_template("report.html.j2").render(context)
 
 
@@ -104,6 +89,7 @@ def build_context(record: StudyRecord) -> dict[str, Any]:
         "score_groups": score_groups(scores),
         "probes": probe_table(record.probes) if record.probes is not None else [],
         **_learned(record),
+        **describe_intervention(record.intervention),
         "has_labels": bool(record.clouds["labels"]),
         "cloud": lay_out(record.clouds),
         "cloud_note": record.clouds.get("note") or "",
@@ -143,6 +129,8 @@ _ABOUT = {
     "certificate": "Certified, estimated and lower bounds on the divergence over the blur, one panel a pair.",
     "pareto": "R squared of every trial against the other objectives, the Pareto front filled.",
     "ablation": "Every arm of the ablation in each metric, beside the full objective and the closed form.",
+    "effects": "Cliff's delta of every intervention on every measure as a heat map, one block a scale.",
+    "dose": "Cliff's delta over the strength of the intervention, one line a scale, controls dashed.",
     "probes": "Accuracy of linear probes at each scale with interval, control and most frequent class.",
     "clouds": "",
 }
@@ -166,6 +154,8 @@ def _titles(record: StudyRecord, scores: list[map_findings.Score]) -> dict[str, 
         "certificate": _title(record.certificate, learned_findings.title_certificate),
         "pareto": _title(record.tuning, learned_findings.title_pareto),
         "ablation": _title(record.ablation, learned_findings.title_ablation),
+        "effects": _title(record.intervention, title_effects),
+        "dose": _title(record.intervention, title_dose),
         "probes": shape_findings.title_probes(record.probes) if record.probes is not None else "",
         "clouds": shape_findings.title_clouds(record.clouds),
         "examples": shape_findings.title_examples(record.examples),
@@ -262,22 +252,3 @@ def _examples(record: StudyRecord) -> dict[str, Any]:
         for query in record.examples["queries"]
     ]
     return {"title": shape_findings.title_examples(record.examples), "queries": queries}
-
-
-def keep_together(value: Any) -> Any:
-    r"""Keep a range and an interval on one line; everything else stays as it is.
-
-    Args:
-        value: What the template is about to write.
-
-    Returns:
-        Strings with a word joiner around dashes between digits, and a fixed space within intervals.
-
-    Examples:
-        >>> keep_together("layers 3–8"), keep_together("2.3 [1.9, 2.7]"), keep_together(3)
-        ('layers 3\u2060–\u20608', '2.3\xa0[1.9,\xa02.7]', 3)
-    """
-    if type(value) is not str:
-        return value
-    value = re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", value)
-    return re.sub(r"(?<=\d) \[(−?[\d.,]+), (−?[\d.,]+\])", "\u00a0[\\1,\u00a0\\2", value)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from msma._types import SCALES
 from msma.certificate import Certificate
 from msma.errors import MsmaError, StorageError
+from msma.experiment import Experiment
 from msma.results import Result
 from msma.scales.partition import ScalePartition
 from msma.storage import read_json
@@ -39,6 +40,7 @@ class StudyRecord:
         certificate: The two-sided bound; ``None`` in folders of older versions.
         tuning: The search in ``tuning/``, where 'msma tune' wrote one there.
         ablation: The ablation in ``ablation/``, where 'msma ablate' wrote one there.
+        intervention: The experiment in ``intervention/``, where 'msma intervene' wrote one there.
         curves: Spectra and dimension over neighbourhood size.
         clouds: Positions of test samples in a plane.
         examples: Nearest neighbours of a few samples.
@@ -58,6 +60,7 @@ class StudyRecord:
     certificate: Certificate | None = None
     tuning: Tuning | None = None
     ablation: Result | None = None
+    intervention: Experiment | None = None
     curves: Mapping[str, Any]
     clouds: Mapping[str, Any]
     examples: Mapping[str, Any]
@@ -98,6 +101,9 @@ def read_study(folder: str | os.PathLike[str]) -> StudyRecord:
             certificate=_optional(home / "tables" / "certificate.json", Certificate.load),
             tuning=_optional(home / "tuning" / "tuning.json", Tuning.load),
             ablation=_optional(home / "ablation" / "results.json", Result.load),
+            intervention=_optional(
+                home / "intervention" / "experiment.json", lambda path: Experiment.load(path.parent)
+            ),
             curves=_checked(home / "curves.json", _check_curves),
             clouds=_checked(home / "clouds.json", _check_clouds),
             examples=_checked(home / "examples.json", _check_examples),

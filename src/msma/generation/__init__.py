@@ -1,0 +1,7 @@
+"""What a language model writes or fills in: paired sampling, surprise, masked predictions."""
+
+from msma.generation.masked import MaskedPredictions, predict_masked
+from msma.generation.sampling import Continuation, generate
+from msma.generation.surprise import nats_per_token
+
+__all__ = ["Continuation", "MaskedPredictions", "generate", "nats_per_token", "predict_masked"]
