@@ -35,12 +35,13 @@ def loaded_model(name, head="writer"):
     # transformers sizes T5's cache by its encoder's depth, so both stacks are to be as deep.
     extra = {"num_decoder_layers": 4} if family.kind == "t5" else {}
     config = AutoConfig.for_model(
-        family.kind, **{"vocab_size": VOCABULARY_SIZE, **special, **family.settings}
+        family.kind, **{"vocab_size": VOCABULARY_SIZE, **special, **family.settings, **extra}
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = kind.from_config(config).eval()
         for parameter in network.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
-    network.generation_config.pad_token_id = 1
+    if network.can_generate():
+        network.generation_config.pad_token_id = 1
     return LoadedModel(network, make_tokenizer(family.template), name, None)

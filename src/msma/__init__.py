@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from msma.results import Result
     from msma.scales import ScalePartition, find_scales
     from msma.states import HiddenStates
+    from msma.steering import Steering, steer
     from msma.study import Study, demo_decoder, demo_model
     from msma.tuning import tune
 
@@ -62,6 +63,7 @@ _HOMES = {
     "RidgeMap": "msma.maps",
     "ScalePartition": "msma.scales",
     "Scaling": "msma.interventions",
+    "Steering": "msma.steering",
     "Study": "msma.study",
     "StudyConfig": "msma.configuration",
     "Temperature": "msma.interventions",
@@ -79,6 +81,7 @@ _HOMES = {
     "intervene": "msma.interventions",
     "read_documents": "msma.corpora",
     "run_experiment": "msma.experiment",
+    "steer": "msma.steering",
     "tune": "msma.tuning",
 }
 
@@ -100,6 +103,7 @@ __all__ = [
     "RidgeMap",
     "ScalePartition",
     "Scaling",
+    "Steering",
     "Study",
     "StudyConfig",
     "Temperature",
@@ -118,6 +122,7 @@ __all__ = [
     "intervene",
     "read_documents",
     "run_experiment",
+    "steer",
     "tune",
 ]
 

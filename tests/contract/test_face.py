@@ -28,6 +28,7 @@ PUBLIC = [
     "RidgeMap",
     "ScalePartition",
     "Scaling",
+    "Steering",
     "Study",
     "StudyConfig",
     "Temperature",
@@ -46,6 +47,7 @@ PUBLIC = [
     "intervene",
     "read_documents",
     "run_experiment",
+    "steer",
     "tune",
 ]
 

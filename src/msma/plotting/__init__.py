@@ -15,6 +15,7 @@ from msma.plotting.pareto import plot_pareto
 from msma.plotting.rows import plot_maps, plot_rows
 from msma.plotting.similarity import plot_similarity
 from msma.plotting.style import CATEGORIES, COLUMN, PAGE, SCALE_COLOURS, save_figure
+from msma.plotting.tradeoff import plot_tradeoff
 from msma.plotting.words import Wording, map_name, pair_name, wording
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "plot_signals",
     "plot_similarity",
     "plot_spectra",
+    "plot_tradeoff",
     "rank_groups",
     "save_figure",
     "to_inline_svg",

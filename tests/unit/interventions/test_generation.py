@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from language import WRITERS, loaded_model
 
+from language import WRITERS, loaded_model
 from msma.generation import generate, nats_per_token
 from msma.interventions import HeadRemoval, Noise, Scaling, Temperature, Translation, intervene
 

@@ -1,0 +1,8 @@
+"""Steering for use: move what a model writes towards some texts, at the scale and strength that cost least."""
+
+from msma.steering.demonstration import DEMONSTRATIONS
+from msma.steering.judging import Judge
+from msma.steering.record import Point, Sample, Steering
+from msma.steering.steer import steer
+
+__all__ = ["DEMONSTRATIONS", "Judge", "Point", "Sample", "Steering", "steer"]

@@ -1,0 +1,371 @@
+"""What steering found: the trade-off curve, the choice, its honest reading, and the generator itself."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from msma._types import Scale
+from msma.errors import OriginError, StorageError
+from msma.generation import generate
+from msma.interventions import Acting, Direction, Translation, intervene
+from msma.interventions.sites import find_sites
+from msma.models import LoadedModel, load_model
+from msma.results import Result, Row
+from msma.scales import ScalePartition
+from msma.storage import read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_DIRECTION, _RECORD = "direction.safetensors", "steering.json"
+#: A judge that tells fewer unseen texts apart than this share is not to be relied on.
+_WEAK_JUDGE = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One setting on one half of the prompts: what it moves and what it costs, with 95 % intervals over prompts.
+
+    Args:
+        scale: The scale acted on.
+        strength: Relative norm of the move.
+        split: "validation", on which the setting was chosen, or "test".
+        effect: Judged log-odds of "towards", steered minus clean, in nats.
+        effect_low: Lower end of its interval.
+        effect_high: Upper end.
+        loss: Nats a token under the clean model, steered minus clean.
+        loss_low: Lower end of its interval.
+        loss_high: Upper end.
+        control_effect: The effect of random directions as strong.
+        control_low: Lower end of its interval.
+        control_high: Upper end.
+        control_loss: The loss of random directions as strong.
+        n_prompts: Number of prompts.
+    """
+
+    scale: Scale
+    strength: float
+    split: Literal["validation", "test"]
+    effect: float
+    effect_low: float
+    effect_high: float
+    loss: float
+    loss_low: float
+    loss_high: float
+    control_effect: float
+    control_low: float
+    control_high: float
+    control_loss: float
+    n_prompts: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A test prompt and what follows it, with the same chance.
+
+    Args:
+        prompt: The prompt.
+        clean: What the model writes.
+        steered: What it writes when steered.
+    """
+
+    prompt: str
+    clean: str
+    steered: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Steering:
+    r"""A model that writes towards some texts: call it, or run anything else inside :meth:`acting`.
+
+    .. math:: h'_l(t) = h_l(t) + s \, \|h_l(t)\| \, \frac{v_l}{\|v_l\|}, \quad l \in \text{scale}
+
+    with v the difference of mean states of the two sets of texts and s the strength. The model itself is never
+    changed.
+
+    Args:
+        model: The model, with its language head.
+        direction: v, one row a layer entry.
+        partition: Which layers belong to which scale.
+        scale: The scale chosen.
+        strength: s, the relative norm chosen.
+        curve: Every scale and strength tried, on validation prompts.
+        test: The chosen one on prompts that were not used for the choice.
+        pairs: Test prompts with what is written clean and steered.
+        max_loss: Loss in nats a token that a choice may have.
+        judge_accuracy: Share of texts it was not fitted on that the judge tells apart.
+        temperature: Of the draws that the choice was made with.
+        provenance: Model, sizes and settings.
+    """
+
+    model: LoadedModel
+    direction: Direction
+    partition: ScalePartition
+    scale: Scale
+    strength: float
+    curve: tuple[Point, ...]
+    test: Point
+    pairs: tuple[Sample, ...]
+    max_loss: float
+    judge_accuracy: float
+    temperature: float
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        max_new_tokens: int = 48,
+        seed: int = 0,
+        temperature: float | None = None,
+    ) -> list[str]:
+        """Write on, steered.
+
+        Args:
+            prompts: One text or several.
+            max_new_tokens: Tokens to write at most.
+            seed: Fixes the draw; the clean model draws with the same chance.
+            temperature: Of the draw, 0 for the likeliest token; that of the choice when left out.
+
+        Returns:
+            What follows each prompt, without the prompt.
+
+        Raises:
+            CorpusError: When a prompt is empty or does not fit the context.
+        """
+        given = [prompts] if isinstance(prompts, str) else list(prompts)
+        with self.acting():
+            written = generate(
+                self.model,
+                given,
+                max_new_tokens=max_new_tokens,
+                seed=seed,
+                temperature=self.temperature if temperature is None else temperature,
+            )
+        return [continuation.text for continuation in written]
+
+    @contextmanager
+    def acting(self) -> Iterator[Acting]:
+        """Steer whatever runs the model inside: ``generate``, a pipeline, a forward pass.
+
+        Yields:
+            What is being done, and where.
+        """
+        move = Translation(self.direction, self.strength)
+        with intervene(self.model, self.partition, self.scale, move) as acting:
+            yield acting
+
+    @property
+    def is_effective(self) -> bool:
+        """Whether the effect on test prompts lies above 0 and above all of the control's interval's middle."""
+        return self.test.effect_low > 0 and self.test.effect > self.test.control_effect
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the choice kept to the loss allowed, on validation prompts."""
+        return self.chosen.loss <= self.max_loss
+
+    @property
+    def chosen(self) -> Point:
+        """The point of the curve that was chosen."""
+        return next(p for p in self.curve if (p.scale, p.strength) == (self.scale, self.strength))
+
+    def samples(self, n: int = 2) -> tuple[Sample, ...]:
+        """Show test prompts with what follows them.
+
+        Args:
+            n: How many at most; the first ones, not picked.
+
+        Returns:
+            Prompt, clean and steered text.
+        """
+        return self.pairs[:n]
+
+    def describe(self) -> str:
+        """Say what was chosen, what it does on other prompts, and whether that is more than chance.
+
+        Returns:
+            A few sentences.
+        """
+        test = self.test
+        if self.is_within:
+            why = (
+                f"has the largest effect of {len(self.curve)} settings among those that cost at most "
+                f"{self.max_loss:g} nats a token"
+            )
+        else:
+            why = (
+                f"costs least, {self.chosen.loss:.2f} nats a token; none of {len(self.curve)} settings kept to "
+                f"{self.max_loss:g}"
+            )
+        said = [
+            f"On {self.chosen.n_prompts} validation prompts the {self.scale} scale at strength {self.strength:g} "
+            f"{why}.",
+            f"On {test.n_prompts} other prompts the judge's log-odds change by {_signed(test.effect)} "
+            f"({_signed(test.effect_low)} to {_signed(test.effect_high)}) at a loss of {_signed(test.loss)} nats a "
+            f"token ({_signed(test.loss_low)} to {_signed(test.loss_high)}; perplexity times "
+            f"{math.exp(test.loss):.2f}); random directions as strong change them by {_signed(test.control_effect)} "
+            f"({_signed(test.control_low)} to {_signed(test.control_high)}) at {_signed(test.control_loss)}.",
+        ]
+        if test.effect_low <= 0 <= test.effect_high:
+            said.append("The interval of the effect includes 0, so these prompts do not show that it steers.")
+        elif test.effect_high < 0:
+            said.append("The effect goes the wrong way: the texts move away from what was asked for.")
+        elif test.effect <= test.control_high:
+            said.append("The effect lies within what random directions do, so it may not be the direction's own.")
+        told = f"The judge tells apart {self.judge_accuracy:.0%} of the texts it was not fitted on"
+        weak = self.judge_accuracy < _WEAK_JUDGE
+        said.append(told + ("; that is little, so give more texts before relying on it." if weak else "."))
+        return " ".join(said)
+
+    def to_result(self) -> Result:
+        """Give every number as rows: effect and loss of every point, with its control beside.
+
+        Returns:
+            The rows; ``target`` is the scale, ``map`` the strength, ``null`` the control.
+        """
+        rows = []
+        for point in (*self.curve, self.test):
+            shared: dict[str, Any] = {
+                "target": point.scale,
+                "map": f"translation {point.strength:g}",
+                "split": point.split,
+                "n": point.n_prompts,
+                "units": "nats",
+                "interval": "bootstrap",
+            }
+            for name, better in (("effect", "higher"), ("loss", "lower")):
+                low, high = getattr(point, f"{name}_low"), getattr(point, f"{name}_high")
+                rows.append(
+                    Row(
+                        metric=name,
+                        value=getattr(point, name),
+                        low=low,
+                        high=high,
+                        null=getattr(point, f"control_{name}"),
+                        better=better,
+                        **shared,
+                    )
+                )
+        return Result("steering", tuple(rows), self._facts())
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Give the rows of :meth:`to_result` as a pandas table.
+
+        Returns:
+            A tidy ``DataFrame``.
+        """
+        return self.to_result().to_frame()
+
+    def plot(self, *, ax: "Axes | None" = None) -> "Axes":
+        """Draw the trade-off: loss across, effect upwards, one line a scale, the chosen point ringed.
+
+        Args:
+            ax: Axes to draw on; new ones when left out.
+
+        Returns:
+            The axes; nothing is shown.
+        """
+        from msma.plotting import plot_tradeoff
+
+        points = [asdict(point) for point in self.curve]
+        return plot_tradeoff(points, chosen=asdict(self.chosen), max_loss=self.max_loss, ax=ax)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write direction and record; the model is not written.
+
+        Args:
+            folder: Where; made when it is not there.
+
+        Returns:
+            The folder.
+        """
+        place = Path(folder)
+        self.direction.save(place / _DIRECTION)
+        content = {
+            **self._facts(),
+            "partition": {"n_layers": self.partition.n_layers, "boundaries": self.partition.boundaries},
+            "curve": [asdict(point) for point in self.curve],
+            "test": asdict(self.test),
+            "samples": [asdict(sample) for sample in self.pairs],
+            "said": self.describe(),
+        }
+        write_json(place / _RECORD, content)
+        return place
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], model: Any, *, tokenizer: Any = None) -> Self:
+        """Read what :meth:`save` wrote, for the same model.
+
+        Args:
+            folder: The folder.
+            model: The model, its name or folder.
+            tokenizer: The model's own when left out.
+
+        Returns:
+            A steering that writes as the saved one did.
+
+        Raises:
+            OriginError: When the model has another depth or width.
+            StorageError: When a file is missing or damaged.
+        """
+        place = Path(folder)
+        content, direction = read_json(place / _RECORD), Direction.load(place / _DIRECTION)
+        loaded = take_model(model, tokenizer=tokenizer)
+        stack = find_sites(loaded.network).stack
+        if direction.vectors.shape != (stack.n_layers, stack.d_model):
+            raise OriginError(
+                f"a direction of {' x '.join(map(str, direction.vectors.shape))} came for a model of "
+                f"{stack.n_layers} x {stack.d_model}; give the model that '{place}' was made with"
+            )
+        try:
+            given = content["partition"]
+            facts = {name: content[name] for name in _FACTS}
+            return cls(
+                model=loaded,
+                direction=direction,
+                partition=ScalePartition(n_layers=given["n_layers"], boundaries=tuple(given["boundaries"])),
+                curve=tuple(Point(**point) for point in content["curve"]),
+                test=Point(**content["test"]),
+                pairs=tuple(Sample(**sample) for sample in content["samples"]),
+                provenance=content["provenance"],
+                **facts,
+            )
+        except (KeyError, TypeError) as error:
+            raise StorageError(f"'{place / _RECORD}' is no record of steering ({error}); make it again") from error
+
+    def _facts(self) -> dict[str, Any]:
+        return {**{name: getattr(self, name) for name in _FACTS}, "provenance": dict(self.provenance)}
+
+
+_FACTS = ("scale", "strength", "max_loss", "judge_accuracy", "temperature")
+
+
+def take_model(model: Any, *, tokenizer: Any = None) -> LoadedModel:
+    """Load a model with its head, or take one that is loaded.
+
+    Args:
+        model: Name, folder, transformers model or ``LoadedModel``.
+        tokenizer: The model's own when left out.
+
+    Returns:
+        Model and tokenizer.
+
+    Raises:
+        ModelError: When it cannot be loaded or has no language head.
+    """
+    if isinstance(model, LoadedModel):
+        given = model.tokenizer if tokenizer is None else tokenizer
+        return load_model(
+            model.network, tokenizer=given, name=model.name, revision=model.revision, has_head=True
+        )
+    return load_model(model, tokenizer=tokenizer, has_head=True)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
