@@ -19,6 +19,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 
 demo: $(VENV)/.demo
 	$(BIN)/msma analyze demo demo --unit sentence --out $(DEMO)
+	$(BIN)/msma steer demo-decoder --towards demo-sea --away-from demo-home --strengths 0.03,0.06,0.1 --max-new-tokens 32 --temperature 0.6 --out $(DEMO)/steering
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2

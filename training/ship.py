@@ -91,8 +91,8 @@ Temperature {temperature}, {n_samples} beginnings with the seeds 0 to {last_seed
 ## Limits
 
 - English only; the voice is that of nineteenth-century novels, for nine tenths of the text are such.
-- It knows next to nothing: sentences hang together, stories and facts do not. The people, places and opinions in what
-  it writes are those of its texts, with the prejudices of their time.
+- It knows next to nothing. Clauses hang together; long sentences, stories and facts often do not, and some words are
+  made up. The people, places and opinions in what it writes are those of its texts, with the prejudices of their time.
 - At most 256 tokens. A document begins with `<|endoftext|>`, which the tokenizer does not add by itself.
 - TinyStories came with some quotation marks in a broken encoding (the letters â€œ), and the model may write them.
 - Of WikiText and TinyStories little was held out: their figures are rough.

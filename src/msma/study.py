@@ -97,6 +97,10 @@ def demo_decoder() -> DemoModel:
 
     Raises:
         ModelError: When this installation lacks its files.
+
+    Examples:
+        >>> demo_decoder().name
+        'demo-decoder'
     """
     folder = Path(str(files("msma").joinpath("data", "decoder")))
     missing = [name for name in _DECODER_FILES if not (folder / name).is_file()]

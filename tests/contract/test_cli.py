@@ -20,7 +20,7 @@ def parameters(name):
 
 
 def test_commands():
-    parts = {"extract", "scales", "fit", "evaluate", "certify", "ablate", "tune", "intervene"}
+    parts = {"extract", "scales", "fit", "evaluate", "certify", "ablate", "tune", "intervene", "steer"}
     assert set(COMMANDS) == {"analyze", "report", *parts}
 
 
@@ -45,6 +45,7 @@ def test_analyze_has_every_setting_with_the_same_default():
         ("ablate", "ablate"),
         ("tune", "tune"),
         ("intervene", "run_experiment"),
+        ("steer", "steer"),
     ],
 )
 def test_defaults_of_the_parts_equal_the_functions(command, function):

@@ -50,6 +50,7 @@ from msma.cli.options import (
     UnitChoice,
     Votes,
 )
+from msma.cli.steering import register as register_steering
 from msma.cli.tables import show_result, show_study
 from msma.errors import ConfigError, MsmaError
 
@@ -329,6 +330,7 @@ def report(
 
 register(app)
 register_interventions(app)
+register_steering(app)
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:

@@ -91,7 +91,7 @@ def plot_tradeoff(
             label=scale,
             zorder=4,
         )
-    ax.plot([], [], color=MUTED, linewidth=0.8, label="random direction")
+    ax.plot([], [], color=MUTED, linewidth=0.8, label="random")
     if chosen is not None:
         ax.plot(
             [float(chosen["loss"])],
@@ -115,5 +115,17 @@ def plot_tradeoff(
         )
     ax.set_xlabel("loss, nats a token · ← better", fontsize=TEXT, color=MUTED)
     ax.set_ylabel("effect, judged log-odds · better ↑", fontsize=TEXT, color=MUTED)
-    legend(ax, loc="upper left", bbox_to_anchor=(0.0, 1.2), ncols=3, columnspacing=0.9, handletextpad=0.4)
+    handles, labels = ax.get_legend_handles_labels()
+    order = [*(labels.index(scale) for scale in SCALES if scale in labels), labels.index("random")]
+    order += [labels.index("chosen")] if "chosen" in labels else []
+    legend(
+        ax,
+        handles=[handles[i] for i in order],
+        labels=[labels[i] for i in order],
+        loc="lower left",
+        bbox_to_anchor=(-0.15, 1.0),
+        ncols=3,
+        columnspacing=0.8,
+        handletextpad=0.3,
+    )
     return ax

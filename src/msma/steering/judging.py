@@ -8,8 +8,7 @@ from jaxtyping import Float
 
 from msma.errors import CorpusError
 
-#: Weak penalty: few texts, and what matters is the order of texts rather than calibrated chances.
-_INVERSE_PENALTY = 10.0
+_INVERSE_PENALTY = 1.0
 #: Words, and marks of punctuation each by itself.
 _TOKENS = r"\w+|[^\w\s]"
 
@@ -19,8 +18,9 @@ class Judge:
 
     .. math:: j(x) = \log \frac{p(\text{towards} \mid x)}{p(\text{away} \mid x)} = w^\top \text{tfidf}(x) + b
 
-    fitted as a logistic regression with balanced classes (Salton and Buckley 1988 for the weights of words). A word
-    that none of the judge's texts holds counts for nothing.
+    fitted as a logistic regression with balanced classes (Salton and Buckley 1988 for the weights of words). Texts
+    are not brought to the same length, so that every telling word adds its evidence, and a word that none of the
+    judge's texts holds adds nothing.
 
     Args:
         towards: Texts of the one set.
@@ -42,7 +42,7 @@ class Judge:
         from sklearn.pipeline import make_pipeline
 
         self._model: Any = make_pipeline(
-            TfidfVectorizer(token_pattern=_TOKENS, sublinear_tf=True),
+            TfidfVectorizer(token_pattern=_TOKENS, sublinear_tf=True, norm=None),
             LogisticRegression(C=_INVERSE_PENALTY, class_weight="balanced", max_iter=1000),
         )
         labels = [1] * len(towards) + [0] * len(away_from)

@@ -162,8 +162,8 @@ class Steering:
 
     @property
     def is_effective(self) -> bool:
-        """Whether the effect on test prompts lies above 0 and above all of the control's interval's middle."""
-        return self.test.effect_low > 0 and self.test.effect > self.test.control_effect
+        """Whether on test prompts the effect's interval lies above 0, and the effect above the control's interval."""
+        return self.test.effect_low > 0 and self.test.effect > self.test.control_high
 
     @property
     def is_within(self) -> bool:
@@ -217,7 +217,9 @@ class Steering:
         elif test.effect_high < 0:
             said.append("The effect goes the wrong way: the texts move away from what was asked for.")
         elif test.effect <= test.control_high:
-            said.append("The effect lies within what random directions do, so it may not be the direction's own.")
+            said.append(
+                "The effect lies within what random directions do, so it may not be the direction's own."
+            )
         told = f"The judge tells apart {self.judge_accuracy:.0%} of the texts it was not fitted on"
         weak = self.judge_accuracy < _WEAK_JUDGE
         said.append(told + ("; that is little, so give more texts before relying on it." if weak else "."))
@@ -337,7 +339,9 @@ class Steering:
                 **facts,
             )
         except (KeyError, TypeError) as error:
-            raise StorageError(f"'{place / _RECORD}' is no record of steering ({error}); make it again") from error
+            raise StorageError(
+                f"'{place / _RECORD}' is no record of steering ({error}); make it again"
+            ) from error
 
     def _facts(self) -> dict[str, Any]:
         return {**{name: getattr(self, name) for name in _FACTS}, "provenance": dict(self.provenance)}

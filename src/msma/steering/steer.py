@@ -89,7 +89,9 @@ def steer(
     _check(scale, strengths=strengths, seeds=seeds, max_loss=max_loss)
     loaded = take_model(model, tokenizer=tokenizer)
     if loaded.head == "masked":
-        raise ModelError(f"'{loaded.name}' fills in masked tokens and cannot write; give a decoder such as GPT-2")
+        raise ModelError(
+            f"'{loaded.name}' fills in masked tokens and cannot write; give a decoder such as GPT-2"
+        )
     partition = _take_partition(loaded, partition)
     rng = np.random.default_rng(seed)
     halves = [_halve(texts, rng) for texts in sides]
@@ -101,7 +103,9 @@ def steer(
             "to read the choice on"
         )
     encode_prompts(loaded, given, room=max_new_tokens)
-    say(f"direction from {len(fitted[0])} and {len(fitted[1])} texts, judge from {len(judged[0])} and {len(judged[1])}")
+    say(
+        f"direction from {len(fitted[0])} and {len(fitted[1])} texts, judge from {len(judged[0])} and {len(judged[1])}"
+    )
     direction = Direction.between(loaded, fitted[0], fitted[1], name=_name(towards, away_from))
     direction = Direction(direction.vectors.astype(np.float32), direction.name, direction.provenance)
     trial = _Trial(
@@ -146,7 +150,9 @@ def steer(
             "revision": loaded.revision,
             "direction": direction.name,
             "texts": [len(texts) for texts in sides],
-            "prompts": "given" if prompts is not None else f"first {_PROMPT_WORDS} words of the judge's texts",
+            "prompts": "given"
+            if prompts is not None
+            else f"first {_PROMPT_WORDS} words of the judge's texts",
             "seeds": list(seeds),
             "max_new_tokens": max_new_tokens,
             "seed": seed,
@@ -265,7 +271,9 @@ def _take_sides(towards: str | Sequence[str], away_from: str | Sequence[str]) ->
         sides.append(texts)
     shared = [text for text in sides[0] if text in set(sides[1])]
     if shared:
-        raise CorpusError(f"{len(shared)} texts stand in 'towards' and in 'away_from'; a text can be in one only")
+        raise CorpusError(
+            f"{len(shared)} texts stand in 'towards' and in 'away_from'; a text can be in one only"
+        )
     return sides
 
 
@@ -314,5 +322,8 @@ def _turned(direction: Direction, rng: np.random.Generator) -> Direction:
 
 
 def _name(towards: str | Sequence[str], away_from: str | Sequence[str]) -> str:
-    names = [given if isinstance(given, str) else which for which, given in (("towards", towards), ("away", away_from))]
+    names = [
+        given if isinstance(given, str) else which
+        for which, given in (("towards", towards), ("away", away_from))
+    ]
     return "-".join(names)
