@@ -115,7 +115,7 @@ def test_what_is_said_of_other_outcomes(found):
 
     assert "wrong way" in said(effect=-1.0, effect_low=-2.0, effect_high=-0.5)
     assert "includes 0" in said(effect_low=-0.1)
-    assert "within what random directions do" in said(control_high=99.0)
+    assert "not clearly beyond that of random directions" in said(beyond_low=-0.1)
     assert "give more texts" in said()
 
 
@@ -167,7 +167,7 @@ def test_a_bare_transformers_model_works_and_keeps_its_mode(model):
 
 def test_rows_frame_and_figure(found):
     result = found.to_result()
-    assert len(result) == 2 * (6 + 1)
+    assert len(result) == 3 * (6 + 1)
     row = result.row("effect", split="test")
     assert (row.value, row.null, row.target) == (found.test.effect, found.test.control_effect, found.scale)
     assert len(found.to_frame()) == len(result)
@@ -206,6 +206,7 @@ def test_the_judge_tells_the_demonstration_apart():
         ({"seeds": ()}, ConfigError, "no seed came"),
         ({"max_loss": float("nan")}, ConfigError, "max_loss nan came"),
         ({"prompts": ["the sea"] * 9}, CorpusError, "1 different prompts came"),
+        ({"prompts": "the sea"}, CorpusError, "1 different prompts came"),
         ({"prompts": [*PROMPTS[:3], "the " * 60]}, CorpusError, "the model's context holds 64"),
         ({"partition": msma.ScalePartition.thirds(13)}, ScaleError, "13 layer entries came for a model of 7"),
     ],

@@ -308,7 +308,7 @@ class HeadRemoval(AttentionOperation):
     def __post_init__(self) -> None:
         lists = self.heads.values() if isinstance(self.heads, Mapping) else [self.heads]
         for heads in lists:
-            if heads != "all" and not all(isinstance(head, Integral) and int(head) >= 0 for head in heads):
+            if heads != "all" and not all(_is_head(head) for head in heads):
                 raise ConfigError(f"heads {heads!r} came; expected numbers from 0 up, or 'all'")
 
     @property
@@ -328,6 +328,10 @@ class HeadRemoval(AttentionOperation):
         if isinstance(self.heads, Mapping):
             return self.heads.get(number, ())
         return self.heads
+
+
+def _is_head(head: Any) -> bool:
+    return isinstance(head, Integral) and int(head) >= 0
 
 
 def _check_strength(strength: float) -> None:

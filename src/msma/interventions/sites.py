@@ -113,7 +113,9 @@ def find_sites(network: Any, *, stack: StackName = "auto") -> Sites:
         found = find_stack(network, ids, stack=stack)
         if found.blocks:
             entrance = _find_entrance(found, ids)
-            known[stack] = Sites(found, tuple((block, 0) for block in found.blocks), found.blocks[0], entrance)
+            known[stack] = Sites(
+                found, tuple((block, 0) for block in found.blocks), found.blocks[0], entrance
+            )
         else:
             known[stack] = _find_entries(network, found, ids)
     return known[stack]

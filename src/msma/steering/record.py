@@ -45,6 +45,9 @@ class Point:
         control_low: Lower end of its interval.
         control_high: Upper end.
         control_loss: The loss of random directions as strong.
+        beyond: The effect minus the control's, prompt by prompt.
+        beyond_low: Lower end of its interval.
+        beyond_high: Upper end.
         n_prompts: Number of prompts.
     """
 
@@ -61,6 +64,9 @@ class Point:
     control_low: float
     control_high: float
     control_loss: float
+    beyond: float
+    beyond_low: float
+    beyond_high: float
     n_prompts: int
 
 
@@ -162,8 +168,8 @@ class Steering:
 
     @property
     def is_effective(self) -> bool:
-        """Whether on test prompts the effect's interval lies above 0, and the effect above the control's interval."""
-        return self.test.effect_low > 0 and self.test.effect > self.test.control_high
+        """Whether on test prompts the intervals of the effect, and of the effect beyond its control, lie above 0."""
+        return self.test.effect_low > 0 and self.test.beyond_low > 0
 
     @property
     def is_within(self) -> bool:
@@ -216,9 +222,10 @@ class Steering:
             said.append("The interval of the effect includes 0, so these prompts do not show that it steers.")
         elif test.effect_high < 0:
             said.append("The effect goes the wrong way: the texts move away from what was asked for.")
-        elif test.effect <= test.control_high:
+        elif test.beyond_low <= 0:
             said.append(
-                "The effect lies within what random directions do, so it may not be the direction's own."
+                f"The effect is not clearly beyond that of random directions ({_signed(test.beyond)}; "
+                f"{_signed(test.beyond_low)} to {_signed(test.beyond_high)}), so it may not be the direction's own."
             )
         told = f"The judge tells apart {self.judge_accuracy:.0%} of the texts it was not fitted on"
         weak = self.judge_accuracy < _WEAK_JUDGE
@@ -226,7 +233,7 @@ class Steering:
         return " ".join(said)
 
     def to_result(self) -> Result:
-        """Give every number as rows: effect and loss of every point, with its control beside.
+        """Give every number as rows: effect, loss, effect beyond the control, of every point.
 
         Returns:
             The rows; ``target`` is the scale, ``map`` the strength, ``null`` the control.
@@ -241,15 +248,14 @@ class Steering:
                 "units": "nats",
                 "interval": "bootstrap",
             }
-            for name, better in (("effect", "higher"), ("loss", "lower")):
-                low, high = getattr(point, f"{name}_low"), getattr(point, f"{name}_high")
+            for name, better in (("effect", "higher"), ("loss", "lower"), ("beyond", "higher")):
                 rows.append(
                     Row(
                         metric=name,
                         value=getattr(point, name),
-                        low=low,
-                        high=high,
-                        null=getattr(point, f"control_{name}"),
+                        low=getattr(point, f"{name}_low"),
+                        high=getattr(point, f"{name}_high"),
+                        null=0.0 if name == "beyond" else getattr(point, f"control_{name}"),
                         better=better,
                         **shared,
                     )

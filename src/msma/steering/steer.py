@@ -96,6 +96,7 @@ def steer(
     rng = np.random.default_rng(seed)
     halves = [_halve(texts, rng) for texts in sides]
     fitted, judged = [fit for fit, _ in halves], [judge for _, judge in halves]
+    prompts = [prompts] if isinstance(prompts, str) else prompts
     given = _default_prompts(judged) if prompts is None else list(dict.fromkeys(prompts))
     if len(given) < _FEWEST_PROMPTS:
         raise CorpusError(
@@ -228,6 +229,7 @@ class _Trial:
         effect = self._mean(steered.odds - clean.odds)
         loss = self._mean(steered.nats - clean.nats)
         beside = self._mean(control.odds - clean.odds)
+        beyond = self._mean(steered.odds - control.odds)
         point = Point(
             scale=scale,
             strength=strength,
@@ -242,6 +244,9 @@ class _Trial:
             control_low=beside[1],
             control_high=beside[2],
             control_loss=float(np.mean(control.nats - clean.nats)),
+            beyond=beyond[0],
+            beyond_low=beyond[1],
+            beyond_high=beyond[2],
             n_prompts=len(prompts),
         )
         return point, steered
@@ -317,7 +322,8 @@ def _turned(direction: Direction, rng: np.random.Generator) -> Direction:
     """Turn a direction at random, all layers by the same rotation: norms and angles between layers stay."""
     vectors = direction.vectors.astype(np.float64)
     left, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
-    basis, _ = np.linalg.qr(rng.normal(size=(vectors.shape[1], len(sizes))))
+    basis, upper = np.linalg.qr(rng.normal(size=(vectors.shape[1], len(sizes))))
+    basis *= np.sign(np.diag(upper))  # else the sign of each column's first entry is fixed (Mezzadri 2007)
     return Direction(((left * sizes) @ basis.T).astype(np.float32), "random")
 
 
