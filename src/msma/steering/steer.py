@@ -321,10 +321,13 @@ def _default_prompts(judged: Sequence[Sequence[str]]) -> list[str]:
 def _turned(direction: Direction, rng: np.random.Generator) -> Direction:
     """Turn a direction at random, all layers by the same rotation: norms and angles between layers stay."""
     vectors = direction.vectors.astype(np.float64)
-    left, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
-    basis, upper = np.linalg.qr(rng.normal(size=(vectors.shape[1], len(sizes))))
-    basis *= np.sign(np.diag(upper))  # else the sign of each column's first entry is fixed (Mezzadri 2007)
-    return Direction(((left * sizes) @ basis.T).astype(np.float32), "random")
+    n_layers, width = vectors.shape
+    basis, _ = np.linalg.qr(rng.normal(size=(width, min(n_layers, width))))
+    if n_layers < width:
+        # The symmetric root of the layers' products, unlike singular vectors, has no signs left to chance.
+        left, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
+        vectors = (left * sizes) @ left.T
+    return Direction((vectors @ basis.T).astype(np.float32), "random")
 
 
 def _name(towards: str | Sequence[str], away_from: str | Sequence[str]) -> str:
