@@ -183,6 +183,16 @@ def test_the_control_keeps_norms_and_angles_between_layers():
     assert abs(np.sum(turned[0] * vectors[0])) < 0.9 * np.sum(vectors[0] ** 2)
 
 
+def test_the_control_leans_to_no_side():
+    """Over many draws no coordinate of a turned direction has a mean: the rotation is uniform."""
+    n = 600
+    for n_layers in (1, 3, 20):
+        vectors = np.random.default_rng(0).normal(size=(n_layers, 12))
+        draws = [_turned(Direction(vectors), np.random.default_rng(i)).vectors[0] for i in range(n)]
+        z = np.mean(draws, axis=0) / (np.std(draws, axis=0) / n**0.5)
+        assert np.abs(z).max() < 4
+
+
 def test_the_judge_tells_the_demonstration_apart():
     sea, home = DEMONSTRATIONS["demo-sea"], DEMONSTRATIONS["demo-home"]
     assert len(set(sea)) == len(set(home)) == 24
@@ -204,6 +214,11 @@ def test_the_judge_tells_the_demonstration_apart():
         ({"strengths": ()}, ConfigError, "finite numbers above 0"),
         ({"strengths": (0.1, 0.1)}, ConfigError, "give each once"),
         ({"seeds": ()}, ConfigError, "no seed came"),
+        ({"seeds": 0}, ConfigError, "one number came"),
+        ({"seeds": (0, 0)}, ConfigError, "give different seeds"),
+        ({"seed": -1}, ConfigError, "a seed of 0 or more"),
+        ({"strengths": 0.2}, ConfigError, "one number came"),
+        ({"towards": [*TOWARDS, 3]}, CorpusError, "a int came among the texts of 'towards'"),
         ({"max_loss": float("nan")}, ConfigError, "max_loss nan came"),
         ({"prompts": ["the sea"] * 9}, CorpusError, "1 different prompts came"),
         ({"prompts": "the sea"}, CorpusError, "1 different prompts came"),
@@ -242,6 +257,9 @@ def test_load_refuses_another_model_and_a_damaged_record(found, model, tmp_path)
     )
     with pytest.raises(OriginError, match=f"7 x {WIDTH} came for a model of 3 x 8"):
         Steering.load(tmp_path, other)
+    twin = type(model.network)(planted_model().network.config).eval()
+    with pytest.raises(OriginError, match="whose weights differ"):
+        Steering.load(tmp_path, twin, tokenizer=model.tokenizer)
     record = json.loads((tmp_path / "steering.json").read_text())
     assert record["test"] == asdict(found.test)
     del record["scale"]

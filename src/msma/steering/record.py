@@ -302,6 +302,7 @@ class Steering:
             "test": asdict(self.test),
             "samples": [asdict(sample) for sample in self.pairs],
             "said": self.describe(),
+            "fingerprint": self.model.fingerprint(find_sites(self.model.network).stack.module),
         }
         write_json(place / _RECORD, content)
         return place
@@ -319,7 +320,7 @@ class Steering:
             A steering that writes as the saved one did.
 
         Raises:
-            OriginError: When the model has another depth or width.
+            OriginError: When it is another model than the saved one.
             StorageError: When a file is missing or damaged.
         """
         place = Path(folder)
@@ -330,6 +331,11 @@ class Steering:
             raise OriginError(
                 f"a direction of {' x '.join(map(str, direction.vectors.shape))} came for a model of "
                 f"{stack.n_layers} x {stack.d_model}; give the model that '{place}' was made with"
+            )
+        if content.get("fingerprint") not in (None, loaded.fingerprint(stack.module)):
+            raise OriginError(
+                f"a steering made with '{content.get('provenance', {}).get('model')}' came for '{loaded.name}', whose "
+                "weights differ; give the model it was made with, or steer this one anew"
             )
         try:
             given = content["partition"]

@@ -86,7 +86,7 @@ def steer(
     """
     say = say or (lambda words: None)
     sides = _take_sides(towards, away_from)
-    _check(scale, strengths=strengths, seeds=seeds, max_loss=max_loss)
+    _check(scale, strengths=strengths, seeds=seeds, max_loss=max_loss, seed=seed)
     loaded = take_model(model, tokenizer=tokenizer)
     if loaded.head == "masked":
         raise ModelError(
@@ -267,6 +267,11 @@ def _take_sides(towards: str | Sequence[str], away_from: str | Sequence[str]) ->
                 known = " or ".join(DEMONSTRATIONS)
                 raise CorpusError(f"one text came in '{which}'; give a list of texts, or the name {known}")
             given = DEMONSTRATIONS[given]
+        foreign = [text for text in given if not isinstance(text, str)]
+        if foreign:
+            raise CorpusError(
+                f"a {type(foreign[0]).__name__} came among the texts of '{which}'; give strings"
+            )
         texts = list(dict.fromkeys(text for text in given if text.strip()))
         if len(texts) < _FEWEST_TEXTS:
             raise CorpusError(
@@ -282,9 +287,15 @@ def _take_sides(towards: str | Sequence[str], away_from: str | Sequence[str]) ->
     return sides
 
 
-def _check(scale: str, *, strengths: Sequence[float], seeds: Sequence[int], max_loss: float) -> None:
+def _check(
+    scale: str, *, strengths: Sequence[float], seeds: Sequence[int], max_loss: float, seed: int
+) -> None:
     if scale not in (*SCALES, "auto"):
         raise ScaleError(f"scale '{scale}' came; expected auto, {', '.join(SCALES)}")
+    if isinstance(strengths, (int, float)) or isinstance(seeds, int):
+        raise ConfigError(
+            "one number came for strengths or seeds; give a list, such as strengths=(0.2,), seeds=(0,)"
+        )
     if not strengths or not all(math.isfinite(strength) and strength > 0 for strength in strengths):
         raise ConfigError(
             f"strengths {tuple(strengths)} came; expected finite numbers above 0, such as (0.1, 0.2); to go the "
@@ -292,6 +303,10 @@ def _check(scale: str, *, strengths: Sequence[float], seeds: Sequence[int], max_
         )
     if len(set(strengths)) < len(strengths):
         raise ConfigError(f"strengths {tuple(strengths)} came; give each once")
+    if len(set(seeds)) < len(seeds) or seed < 0:
+        raise ConfigError(
+            f"seeds {tuple(seeds)} and seed {seed} came; give different seeds, and a seed of 0 or more"
+        )
     if not seeds:
         raise ConfigError("no seed came; give at least one, such as seeds=(0, 1)")
     if not math.isfinite(max_loss):
@@ -322,7 +337,8 @@ def _turned(direction: Direction, rng: np.random.Generator) -> Direction:
     """Turn a direction at random, all layers by the same rotation: norms and angles between layers stay."""
     vectors = direction.vectors.astype(np.float64)
     n_layers, width = vectors.shape
-    basis, _ = np.linalg.qr(rng.normal(size=(width, min(n_layers, width))))
+    basis, upper = np.linalg.qr(rng.normal(size=(width, min(n_layers, width))))
+    basis *= np.sign(np.diag(upper))  # else the rotation leans to one side (Mezzadri 2007)
     if n_layers < width:
         # The symmetric root of the layers' products, unlike singular vectors, has no signs left to chance.
         left, sizes, _ = np.linalg.svd(vectors, full_matrices=False)
