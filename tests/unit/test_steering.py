@@ -155,6 +155,19 @@ def test_acting_steers_whatever_runs_and_the_model_is_as_before(model, found):
     assert not any(module._forward_hooks for module in model.network.modules())
 
 
+def test_the_pipeline_is_steered_in_every_call_and_the_model_clean_between(model, found):
+    from msma.models import text_pipeline
+
+    options = {"do_sample": False, "max_new_tokens": 12, "return_full_text": False}
+    plain = text_pipeline(model)
+    clean = plain(PROMPTS[0], **options)[0]["generated_text"]
+    steered = found.pipeline()(PROMPTS[0], **options)[0]["generated_text"]
+    with found.acting():
+        assert plain(PROMPTS[0], **options)[0]["generated_text"] == steered
+    assert steered != clean
+    assert plain(PROMPTS[0], **options)[0]["generated_text"] == clean
+
+
 def test_a_bare_transformers_model_works_and_keeps_its_mode(model):
     network = model.network.train()
     try:

@@ -4,6 +4,7 @@ from msma.models.attention import recording_attention
 from msma.models.blocks import Sequences, Stack
 from msma.models.finding import find_stack, position_limit
 from msma.models.loading import LoadedModel, evaluating, load_model, quiet
+from msma.models.pipelines import text_pipeline
 
 __all__ = [
     "LoadedModel",
@@ -15,4 +16,5 @@ __all__ = [
     "position_limit",
     "quiet",
     "recording_attention",
+    "text_pipeline",
 ]

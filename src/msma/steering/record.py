@@ -2,18 +2,18 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msma._types import Scale
-from msma.errors import OriginError, StorageError
+from msma.errors import ModelError, OriginError, StorageError
 from msma.generation import generate
 from msma.interventions import Acting, Direction, Translation, intervene
 from msma.interventions.sites import find_sites
-from msma.models import LoadedModel, load_model
+from msma.models import LoadedModel, load_model, text_pipeline
 from msma.results import Result, Row
 from msma.scales import ScalePartition
 from msma.storage import read_json, write_json
@@ -165,6 +165,31 @@ class Steering:
         move = Translation(self.direction, self.strength)
         with intervene(self.model, self.partition, self.scale, move) as acting:
             yield acting
+
+    def pipeline(self, **options: Any) -> Callable[..., Any]:
+        """Give transformers' text-generation pipeline, steered in every call; the model is clean between calls.
+
+        Args:
+            **options: The pipeline's own settings.
+
+        Returns:
+            Called as the pipeline is.
+
+        Raises:
+            ModelError: When the model is no decoder; those are served by :meth:`acting`.
+        """
+        if self.model.head != "causal":
+            raise ModelError(
+                f"'{self.model.name}' is no decoder, so transformers has no text-generation pipeline for it; "
+                "use `with steering.acting():` around your own"
+            )
+        plain = text_pipeline(self.model, **options)
+
+        def steered(*args: Any, **kwargs: Any) -> Any:
+            with self.acting():
+                return plain(*args, **kwargs)
+
+        return steered
 
     @property
     def is_effective(self) -> bool:
