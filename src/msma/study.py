@@ -112,8 +112,15 @@ def demo_decoder() -> DemoModel:
     return DemoModel(DEMO_DECODER, folder)
 
 
-def _find_model(model: str) -> tuple[str | Path, str | None]:
-    """Where a model of the configuration lies, and what it is called where that is another name."""
+def find_model(model: str) -> tuple[str | Path, str | None]:
+    """Tell where a model that is named lies, those inside the package included.
+
+    Args:
+        model: Name on the Hub, folder, "demo" or "demo-decoder".
+
+    Returns:
+        Name or folder to load, and what to call it where that is another name.
+    """
     demos = {"demo": demo_model, DEMO_DECODER: demo_decoder}
     if model not in demos:
         return model, None
@@ -134,7 +141,7 @@ def extract_states(
     Returns:
         The states.
     """
-    model, name = _find_model(config.model)
+    model, name = find_model(config.model)
     documents = (
         demo_corpus()
         if config.texts == "demo"

@@ -84,6 +84,7 @@ def intervene(
     from msma.interventions import Direction
     from msma.models import load_model
     from msma.reporting import write_summary
+    from msma.study import find_model
 
     console = Console(quiet=as_json, highlight=False)
 
@@ -96,7 +97,7 @@ def intervene(
         _numbers(strengths, what="strengths", kind=float),
         _numbers(seeds, what="seeds", kind=int),
     )
-    source, name = _find_model(model)
+    source, name = find_model(model)
     loaded = load_model(
         source,
         name=name,
@@ -146,16 +147,6 @@ def intervene(
     _show(console, experiment)
     console.print(f"summary: [bold]{page}[/bold]", soft_wrap=True)
     console.print(f"all numbers: {out / 'effects.csv'}, {out / 'results.json'}", soft_wrap=True)
-
-
-def _find_model(model: str) -> tuple[Any, str | None]:
-    from msma.study import DEMO_DECODER, demo_decoder, demo_model
-
-    demos = {"demo": demo_model, DEMO_DECODER: demo_decoder}
-    if model not in demos:
-        return model, None
-    found = demos[model]()
-    return found.folder, found.name
 
 
 def _numbers(text: str, *, what: str, kind: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from msma.cli.interventions import _find_model, _numbers, _texts
+from msma.cli.interventions import _numbers, _texts
 from msma.cli.options import AsJson, Model, Seed
 from msma.cli.tables import show_result
 
@@ -45,10 +45,11 @@ def steer(
     from msma.plotting import save_figure
     from msma.steering import DEMONSTRATIONS
     from msma.steering import steer as choose
+    from msma.study import find_model
 
     console = Console(quiet=as_json, highlight=False)
     sides = [given if given in DEMONSTRATIONS else _texts(Path(given)) for given in (towards, away_from)]
-    source, name = _find_model(model)
+    source, name = find_model(model)
     steering = choose(
         load_model(source, name=name, has_head=True),
         *sides,

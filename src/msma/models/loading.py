@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -177,10 +178,10 @@ def load_model(
             raise ModelError(
                 f"revision '{revision}' came for the folder '{source}'; a folder has no revisions: leave it out"
             )
-        load = _load_with_head if has_head else _load_body
+        load = partial(_load_with_head, label=name or source) if has_head else _load_body
         network = _load_network(source, load, dtype=dtype, device=_choose_device(device), options=options)
     if has_head and language_head(network) == "none":
-        raise _headless(source or type(network).__name__)
+        raise _headless(name or source or type(network).__name__)
     if tokenizer is None or isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = _load_tokenizer(source if tokenizer is None else os.fspath(tokenizer), options=options)
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -259,7 +260,7 @@ def _load_body(path: str, **options: Any) -> Any:
     return AutoModel.from_pretrained(path, **options)
 
 
-def _load_with_head(path: str, *, dtype: Any, **options: Any) -> Any:
+def _load_with_head(path: str, *, label: str, dtype: Any, **options: Any) -> Any:
     """Load the kind of head that the files declare, and refuse a head that they do not hold."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
@@ -277,10 +278,10 @@ def _load_with_head(path: str, *, dtype: Any, **options: Any) -> Any:
     elif config.model_type in CAUSAL:
         kind = AutoModelForCausalLM
     else:
-        raise _headless(path)
+        raise _headless(label)
     network, report = kind.from_pretrained(path, dtype=dtype, output_loading_info=True, **options)
     if report["missing_keys"]:
-        raise _headless(path)
+        raise _headless(label)
     return network
 
 
