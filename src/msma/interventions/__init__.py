@@ -1,8 +1,9 @@
-"""Act on one scale of a model while it runs: translation, scaling, noise, attention, replacement."""
+"""Act on one scale of a model while it runs: translation, scaling, noise, attention, replacement, erasure."""
 
 from msma.interventions.calibration import Matched, control_layers, match_strength, relative_norm
 from msma.interventions.context import Acting, intervene
 from msma.interventions.directions import Direction
+from msma.interventions.erasure import AffineProjection, Erasure
 from msma.interventions.operations import (
     AttentionOperation,
     HeadRemoval,
@@ -18,8 +19,10 @@ from msma.interventions.replacement import Replacement
 
 __all__ = [
     "Acting",
+    "AffineProjection",
     "AttentionOperation",
     "Direction",
+    "Erasure",
     "HeadRemoval",
     "Matched",
     "Noise",

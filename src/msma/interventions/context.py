@@ -13,6 +13,7 @@ from msma._types import Stack as StackName
 from msma.errors import ConfigError, ModelError, ScaleError
 from msma.interventions.attention import AttentionWatch
 from msma.interventions.operations import AttentionOperation, Operation, StateOperation
+from msma.interventions.ordering import register_early
 from msma.interventions.passes import REGIONS, Pass, Region, is_plain
 from msma.interventions.replacement import Replacement
 from msma.interventions.sites import CallCounter, Sites, find_sites, first_tensor, with_first_tensor
@@ -242,7 +243,7 @@ def _attach_states(
     handles: list[RemovableHandle] = []
     if 0 in layers:
         handles.append(sites.first.register_forward_pre_hook(before, with_kwargs=True))
-    handles += [module.register_forward_hook(after) for module in sites.modules(layers)]
+    handles += [register_early(module, after) for module in sites.modules(layers)]
     return handles
 
 

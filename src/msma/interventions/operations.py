@@ -88,7 +88,7 @@ class Translation(StateOperation):
 
     def __post_init__(self) -> None:
         if self.strength is not None:
-            _check_strength(self.strength)
+            check_strength(self.strength)
         rows = self.rows
         if not np.isfinite(rows).all():
             raise ShapeError("a vector with entries that are not finite came; give real numbers")
@@ -176,7 +176,7 @@ class Scaling(StateOperation):
     kind = "scaling"
 
     def __post_init__(self) -> None:
-        _check_strength(self.strength)
+        check_strength(self.strength)
 
     @property
     def is_identity(self) -> bool:
@@ -219,7 +219,7 @@ class Noise(StateOperation):
     kind = "noise"
 
     def __post_init__(self) -> None:
-        _check_strength(self.strength)
+        check_strength(self.strength)
         if self.strength < 0:
             raise ConfigError(f"noise of strength {self.strength} came; expected 0 or more")
 
@@ -334,7 +334,15 @@ def _is_head(head: Any) -> bool:
     return isinstance(head, Integral) and int(head) >= 0
 
 
-def _check_strength(strength: float) -> None:
+def check_strength(strength: float) -> None:
+    """Refuse a strength that is no finite number.
+
+    Args:
+        strength: What came.
+
+    Raises:
+        ConfigError: When it is not finite.
+    """
     if not isinstance(strength, (int, float)) or not math.isfinite(strength):
         raise ConfigError(
             f"an intervention of strength {strength} came; expected a finite number, the relative norm of the "

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from msma.errors import ModelError
 from msma.models import Stack
+from msma.models.finding import is_probing
 
 Region: TypeAlias = Literal["all", "prompt", "new"]
 
@@ -186,7 +187,7 @@ def plain(stack: Stack) -> Iterator[None]:
 
 
 def is_plain(stack: Stack) -> bool:
-    """Tell whether a stack runs for an intervention's own purposes.
+    """Tell whether a stack runs for an intervention's own purposes, or to find out how a model is to be read.
 
     Args:
         stack: The stack.
@@ -194,4 +195,4 @@ def is_plain(stack: Stack) -> bool:
     Returns:
         Whether hooks are to stand back.
     """
-    return id(stack.module) in _PLAIN
+    return is_probing() or id(stack.module) in _PLAIN

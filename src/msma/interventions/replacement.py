@@ -9,7 +9,7 @@ from jaxtyping import Float
 from msma._types import Scale
 from msma.alignment import Alignment
 from msma.errors import OriginError, ScaleError
-from msma.interventions.operations import StateOperation, _check_strength
+from msma.interventions.operations import StateOperation, check_strength
 from msma.interventions.passes import Pass
 
 States: TypeAlias = Float[torch.Tensor, "rows tokens d_model"]
@@ -49,7 +49,7 @@ class Replacement(StateOperation):
     kind = "replacement"
 
     def __post_init__(self) -> None:
-        _check_strength(self.weight)
+        check_strength(self.weight)
         if not self.alignment.maps_:
             raise OriginError("an alignment without fitted maps came; call fit(states, scales) first")
         if (self.source, self.target) not in self.alignment.chains:

@@ -6,7 +6,8 @@ after it, whether a norm follows the last block, and which way of padding leaves
 when it stands alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -26,6 +27,32 @@ _FEWEST_LAYERS = 3
 #: Relative difference under which two computations of one state are the same: run in the same shape, in
 #: another shape (where kernels round otherwise), and in half precision.
 _TOLERANCE, _OTHER_SHAPE, _HALF = 1e-5, 1e-3, 3e-2
+
+
+_PROBES: list[None] = []
+
+
+@contextmanager
+def probing() -> Iterator[None]:
+    """Mark that a model runs to be tried out, so that nothing that acts on it takes part.
+
+    Yields:
+        Nothing.
+    """
+    _PROBES.append(None)
+    try:
+        yield
+    finally:
+        _PROBES.pop()
+
+
+def is_probing() -> bool:
+    """Tell whether a model runs to be tried out.
+
+    Returns:
+        Whether :func:`probing` is on.
+    """
+    return bool(_PROBES)
 
 
 def find_stack(
@@ -52,7 +79,7 @@ def find_stack(
         ModelError: When there is no such stack, its layers cannot be read, it is too shallow for three scales,
             or it cannot be padded on that side.
     """
-    with evaluating(network):
+    with evaluating(network), probing():
         found = _choose(network, stack)
         short = ids[: len(ids) // 2]
         try:
