@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from msma._types import SCALES
+from msma.bias.agreement import differences_within, pair_agreement, share_between, top_direction
 from msma.bias.pairs import TextPairs
 from msma.bias.probing import Reading, Sides, pool_readings, read_side
 from msma.comparison import holm
@@ -16,12 +17,10 @@ from msma.errors import ScaleError
 from msma.extraction import extract
 from msma.models import LoadedModel
 from msma.progress import progress
-from msma.resampling import bootstrap_interval
 from msma.results import Result, Row
 from msma.scales import ScalePartition
 from msma.states import HiddenStates
 
-_DRAWS = 9_999
 #: Different words from which on words, not documents, are what is drawn and flipped.
 _FEWEST_WORDS = 8
 #: Pairs whose states differ by less than this share of their size have the same state up to rounding.
@@ -168,19 +167,19 @@ def _at(train: PairStates, test: PairStates, place: int | str, *, seed: int) -> 
         return _Found(
             {"reading": reading, "new": new, "agreement": None, "share": (0.0, 0.0, 0.0), "top": None}, None
         )
-    gram = differences @ differences.T
-    clusters = test.clusters
-    apart = (sides.documents[:, None] != sides.documents[None]) & (clusters[:, None] != clusters[None])
-    centred = sides.states - sides.states.mean(axis=0)
-    spread = np.full(n, 4 * (centred**2).sum(axis=1).mean())
+    found = pair_agreement(differences, sides.documents, test.clusters, seed=seed)
+    spread = float(((sides.states - sides.states.mean(axis=0)) ** 2).sum(axis=1).mean())
     values = {
         "reading": reading,
         "new": new,
-        "agreement": _products(gram, apart, np.diag(gram), clusters, seed=seed),
-        "share": _products(gram, apart, spread, clusters, seed=seed),
-        "top": (_top(differences), _top(_strangers(first, second, sides.documents, seed=seed))),
+        "agreement": (found.value, found.low, found.high),
+        "share": share_between(differences, spread, sides.documents, test.clusters, seed=seed),
+        "top": (
+            top_direction(differences),
+            top_direction(differences_within(first, second, sides.documents, seed=seed)),
+        ),
     }
-    return _Found(values, _flip_p(gram * apart, clusters, seed=seed))
+    return _Found(values, found.p)
 
 
 def _read_new_words(train: PairStates, test: PairStates, place: int | str, *, seed: int) -> Reading | None:
@@ -199,71 +198,6 @@ def _read_new_words(train: PairStates, test: PairStates, place: int | str, *, se
             parts.append(states.sides(place).subset(np.asarray(index)))
         found.append(read_side(parts[0], parts[1], seed=seed))
     return pool_readings(found)
-
-
-def _products(
-    gram: Float[np.ndarray, "pairs pairs"],
-    apart: Bool[np.ndarray, "pairs pairs"],
-    against: Float[np.ndarray, " pairs"],
-    clusters: Int[np.ndarray, " pairs"],
-    *,
-    seed: int,
-) -> tuple[float, float, float]:
-    """Mean product of two pairs that are apart, over the mean of something else, with its interval."""
-    counted, products = apart.astype(np.float64), np.where(apart, gram, 0.0)
-
-    def statistic(weights: Float[np.ndarray, "draws pairs"]) -> Float[np.ndarray, " draws"]:
-        total = ((weights @ products) * weights).sum(axis=1)
-        count = ((weights @ counted) * weights).sum(axis=1)
-        mean = weights @ against / weights.sum(axis=1)
-        return np.asarray(total / np.maximum(count, 1.0) / np.maximum(mean, 1e-300))
-
-    found = bootstrap_interval(statistic, clusters, seed=seed)
-    return found.value, found.low, found.high
-
-
-def _flip_p(
-    products: Float[np.ndarray, "pairs pairs"], clusters: Int[np.ndarray, " pairs"], *, seed: int
-) -> float:
-    """Share of sign patterns, one sign a cluster, under which pairs agree as much as they do."""
-    names, codes = np.unique(clusters, return_inverse=True)
-    member = np.eye(len(names))[codes]
-    blocks = member.T @ products @ member
-    rng = np.random.default_rng([seed, 3])
-    signs = rng.choice([-1.0, 1.0], size=(_DRAWS, len(names)))
-    drawn = np.einsum("bi,bi->b", signs @ blocks, signs)
-    own = float(blocks.sum())
-    return float((1 + (drawn >= own - 1e-12 * abs(own)).sum()) / (1 + _DRAWS))
-
-
-def _top(differences: Float[np.ndarray, "pairs d"]) -> float:
-    squares = np.linalg.svd(differences, compute_uv=False) ** 2
-    return float(squares[0] / squares.sum()) if squares.sum() > 0 else 0.0
-
-
-def _strangers(
-    first: Float[np.ndarray, "pairs d"],
-    second: Float[np.ndarray, "pairs d"],
-    documents: Int[np.ndarray, " pairs"],
-    *,
-    seed: int,
-) -> Float[np.ndarray, "pairs d"]:
-    """Differences of texts of one side that say the same of other people: all that varies but the side."""
-    rng = np.random.default_rng([seed, 4])
-    rows = []
-    for document in np.unique(documents):
-        index = np.flatnonzero(documents == document)
-        for side in (first, second):
-            order = rng.permutation(index)
-            rows += [side[a] - side[b] for a, b in zip(order[::2], order[1::2], strict=False)]
-    if not rows:  # one pair a document: texts of different documents
-        order = rng.permutation(len(first))
-        rows = [
-            side[a] - side[b]
-            for side in (first, second)
-            for a, b in zip(order[::2], order[1::2], strict=False)
-        ]
-    return np.asarray(rows)
 
 
 def _rows(found: _Found, place: int | str, test: PairStates, p_holm: float | None) -> list[Row]:

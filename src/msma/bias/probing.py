@@ -102,6 +102,13 @@ def read_side(train: Sides, test: Sides, *, kind: ProbeKind = "linear", seed: in
         >>> read_side(told, told).value
         1.0
     """
+    hits, control = _read(train, test, kind=kind, seed=seed)
+    return _summarise(hits, control, np.tile(test.documents, 2), seed=seed)
+
+
+def _read(
+    train: Sides, test: Sides, *, kind: ProbeKind, seed: int
+) -> tuple[Float[np.ndarray, " texts"], float]:
     mean, spread = train.states.mean(axis=0), train.states.std(axis=0)
     # What does not vary in training tells nothing, and rounding in it must not be blown up.
     floor = 1e-6 * max(float(np.abs(train.states).max()), 1e-30)
@@ -111,11 +118,49 @@ def read_side(train: Sides, test: Sides, *, kind: ProbeKind = "linear", seed: in
     hits = _hits(x_train, train.labels, x_test, test.labels, inner, kind=kind)
     rng = np.random.default_rng([seed, 1])
     control = _hits(x_train, train.swapped(rng), x_test, test.swapped(rng), inner, kind=kind)
-    documents = np.tile(test.documents, 2)
+    return hits, float(control.mean())
+
+
+def _summarise(
+    hits: Float[np.ndarray, " texts"], control: float, documents: Int[np.ndarray, " texts"], *, seed: int
+) -> Reading:
     interval = bootstrap_interval(
         lambda weights: weights @ hits / weights.sum(axis=1), documents, n_resamples=1000, seed=seed
     )
-    return Reading(interval.value, interval.low, interval.high, float(control.mean()), len(hits))
+    return Reading(interval.value, interval.low, interval.high, control, len(hits))
+
+
+def cross_read(sides: Sides, *, folds: int = 4, kind: ProbeKind = "linear", seed: int = 0) -> Reading:
+    """Read every document with a probe trained on the others.
+
+    Args:
+        sides: States.
+        folds: Parts that documents are dealt into.
+        kind: "linear" or "nonlinear".
+        seed: Fixes the parts and what :func:`read_side` draws.
+
+    Returns:
+        Accuracy over all texts, its interval over documents.
+
+    Examples:
+        >>> side = np.repeat([1.0, -1.0], 40)[:, None]
+        >>> cross_read(Sides(side + np.zeros((80, 2)), np.arange(40) // 4)).value
+        1.0
+    """
+    names = np.random.default_rng([seed, 7]).permutation(np.unique(sides.documents))
+    hits = np.zeros(len(sides.states))
+    control = []
+    for held in np.array_split(names, folds):
+        is_held = np.isin(sides.documents, held)
+        own, reading = _read(
+            sides.subset(np.flatnonzero(~is_held)),
+            sides.subset(np.flatnonzero(is_held)),
+            kind=kind,
+            seed=seed,
+        )
+        hits[np.tile(is_held, 2)] = own
+        control.append(reading)
+    return _summarise(hits, float(np.mean(control)), np.tile(sides.documents, 2), seed=seed)
 
 
 def pool_readings(readings: Sequence[Reading]) -> Reading:

@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from msma._version import __version__
+from msma.cli.bias import register as register_bias
 from msma.cli.interventions import register as register_interventions
 from msma.cli.learned import register
 from msma.cli.options import (
@@ -331,6 +332,7 @@ def report(
 register(app)
 register_interventions(app)
 register_steering(app)
+register_bias(app)
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from msma._types import Scale
 from msma._types import Stack as StackName
@@ -19,6 +20,8 @@ from msma.models import LoadedModel, load_model
 from msma.scales import ScalePartition
 
 _FEWEST_TEXTS = 8
+#: Mean differences below so many roundings of a state, averaged over texts, are no trace of anything.
+_ROUNDING = 8.0
 
 
 def fit_eraser(
@@ -80,15 +83,13 @@ def fit_eraser(
         if ordinary:
             other = _read(loaded, sites.stack, ordinary, None, layer, projections, stack_name=stack)
             covariance = (covariance + other.covariance) / 2
-        try:
-            fitted = ERASERS[method]().fit_moments(
-                moments.mean.cpu().numpy(), covariance.cpu().numpy(), moments.cross.cpu().numpy()
-            )
-        except ShapeError:
+        cross = _above_rounding(moments, n=len(rows), dtype=next(sites.stack.module.parameters()).dtype)
+        if cross is None:
             if say is not None:
                 say(f"layer {layer} shows no linear trace of {name}, so nothing is erased there")
             continue
-        projections[layer] = fitted.projection
+        eraser = ERASERS[method]().fit_moments(moments.mean.cpu().numpy(), covariance.cpu().numpy(), cross)
+        projections[layer] = eraser.projection
     if not projections:
         raise ShapeError(
             f"no layer of the {scale} scale shows a linear trace of {name}, so there is nothing to erase; "
@@ -140,6 +141,16 @@ def _check(texts: Sequence[str], labels: Sequence[Any]) -> torch.Tensor:
             f"{len(texts)} texts came; expected {_FEWEST_TEXTS} or more, and hundreds are better"
         )
     return torch.from_numpy(concept_columns(labels, n=len(texts)))
+
+
+def _above_rounding(
+    moments: ConceptMoments, *, n: int, dtype: torch.dtype
+) -> Float[np.ndarray, "d_model columns"] | None:
+    """Keep the columns that are more than what rounding leaves of states that are the same; None where none is."""
+    size = float((moments.covariance.diagonal().sum() + moments.mean.square().sum()).sqrt())
+    least = _ROUNDING * torch.finfo(dtype).eps * size / n**0.5
+    kept = moments.cross.norm(dim=0) > least
+    return moments.cross[:, kept].cpu().numpy() if bool(kept.any()) else None
 
 
 def _read(

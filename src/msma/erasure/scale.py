@@ -66,6 +66,17 @@ class ScaleEraser:
         ) as acting:
             yield acting
 
+    def at(self, strength: float) -> "ScaleEraser":
+        """Give the same eraser at another strength.
+
+        Args:
+            strength: Share that is taken out.
+
+        Returns:
+            The eraser.
+        """
+        return replace(self, erasure=replace(self.erasure, strength=strength))
+
     def check_origin(self, network: Any) -> None:
         """Refuse a model whose weights differ from those it was fitted on.
 

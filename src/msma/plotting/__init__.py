@@ -5,6 +5,8 @@ its own of one (3.5 in) or two (7 in) columns' width.
 """
 
 from msma.plotting.ablation import plot_ablation
+from msma.plotting.associations import plot_associations
+from msma.plotting.bias_layers import plot_bias_layers
 from msma.plotting.certificate import plot_certificate
 from msma.plotting.dose import plot_dose_response
 from msma.plotting.effects import plot_effects
@@ -12,6 +14,7 @@ from msma.plotting.inline import to_inline_svg
 from msma.plotting.layers import plot_bands, plot_signals
 from msma.plotting.manifold import CATEGORY_MARKERS, plot_clouds, plot_dimensions, plot_spectra, rank_groups
 from msma.plotting.pareto import plot_pareto
+from msma.plotting.prices import plot_prices
 from msma.plotting.rows import plot_maps, plot_rows
 from msma.plotting.similarity import plot_similarity
 from msma.plotting.style import CATEGORIES, COLUMN, PAGE, SCALE_COLOURS, save_figure
@@ -28,7 +31,9 @@ __all__ = [
     "map_name",
     "pair_name",
     "plot_ablation",
+    "plot_associations",
     "plot_bands",
+    "plot_bias_layers",
     "plot_certificate",
     "plot_clouds",
     "plot_dimensions",
@@ -36,6 +41,7 @@ __all__ = [
     "plot_effects",
     "plot_maps",
     "plot_pareto",
+    "plot_prices",
     "plot_rows",
     "plot_signals",
     "plot_similarity",

@@ -2,24 +2,29 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from msma.bias.price_list import PriceList
 from msma.errors import StorageError
 from msma.experiment import Experiment
 from msma.plotting import (
     COLUMN,
     PAGE,
     plot_ablation,
+    plot_associations,
     plot_bands,
+    plot_bias_layers,
     plot_certificate,
     plot_clouds,
     plot_dimensions,
     plot_dose_response,
     plot_effects,
     plot_maps,
+    plot_prices,
     plot_rows,
     plot_signals,
     plot_similarity,
@@ -27,13 +32,15 @@ from msma.plotting import (
     save_figure,
     to_inline_svg,
 )
+from msma.reporting.bias_folder import BiasRecord
 from msma.reporting.clouds import rank_labels
 from msma.reporting.reading import StudyRecord, read_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SQUARE = 4.6
+_SQUARE, _PRICES = 4.6, 6.0
+_BY_LAYER = ("bias_probe", "bias_probe_new_words", "bias_agreement")
 
 
 class Drawing(NamedTuple):
@@ -96,6 +103,8 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
     drawings |= _list_learned(record)
     if record.intervention is not None:
         drawings |= list_intervention(record.intervention)
+    if record.bias is not None:
+        drawings |= list_bias(record.bias)
     probes = record.probes
     if probes is not None:
         drawings["probes"] = Drawing(lambda width: plot_rows(probes, width=width), PAGE, PAGE)
@@ -117,6 +126,41 @@ def list_intervention(experiment: Experiment) -> dict[str, Drawing]:
     if any(record["delta"] is not None for record in records):
         drawings["dose"] = Drawing(lambda width: plot_dose_response(records, width=width), PAGE, PAGE)
     return drawings
+
+
+def list_bias(audit: BiasRecord) -> dict[str, Drawing]:
+    """List the figures that a bias audit has the numbers for.
+
+    Args:
+        audit: The audit.
+
+    Returns:
+        Figures by name.
+    """
+    drawings = {}
+    associations, location, prices = audit.associations, audit.location, audit.prices
+    if associations is not None:
+        drawings["associations"] = Drawing(
+            lambda width: plot_associations(associations.rows, width=width), PAGE, PAGE
+        )
+    if location is not None and any(
+        row.layer is not None and row.value is not None and row.metric in _BY_LAYER for row in location
+    ):
+        drawings["bias_layers"] = Drawing(lambda width: plot_bias_layers(location, width=width), PAGE, PAGE)
+    if prices is not None:
+        drawings["prices"] = Drawing(lambda width: _draw_prices(prices, width), _PRICES, COLUMN)
+    return drawings
+
+
+def _draw_prices(prices: PriceList, width: float) -> "Axes":
+    chosen = prices.recommended
+    return plot_prices(
+        [{**price.to_record(), "cost": asdict(price.cost)} for price in prices.prices],
+        chosen=prices.prices.index(chosen),
+        frontier=[prices.prices.index(price) for price in prices.frontier],
+        units=chosen.cost_units,
+        width=width,
+    )
 
 
 def _list_learned(record: StudyRecord) -> dict[str, Drawing]:

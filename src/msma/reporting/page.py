@@ -9,6 +9,7 @@ from msma._types import SCALES
 from msma.plotting.inline import DARK, LIGHT
 from msma.plotting.words import map_name
 from msma.reporting import learned_findings, map_findings, scale_findings, shape_findings
+from msma.reporting.bias import describe_bias, title_associations, title_layers, title_prices
 from msma.reporting.cautions import list_cautions
 from msma.reporting.clouds import lay_out, shorten
 from msma.reporting.environment import make_environment, mark_safe
@@ -90,6 +91,7 @@ def build_context(record: StudyRecord) -> dict[str, Any]:
         "probes": probe_table(record.probes) if record.probes is not None else [],
         **_learned(record),
         **describe_intervention(record.intervention),
+        **describe_bias(record.bias),
         "has_labels": bool(record.clouds["labels"]),
         "cloud": lay_out(record.clouds),
         "cloud_note": record.clouds.get("note") or "",
@@ -131,6 +133,9 @@ _ABOUT = {
     "ablation": "Every arm of the ablation in each metric, beside the full objective and the closed form.",
     "effects": "Cliff's delta of every intervention on every measure as a heat map, one block a scale.",
     "dose": "Cliff's delta over the strength of the intervention, one line a scale, controls dashed.",
+    "associations": "Effect size of every association test at every layer and scale as a heat map.",
+    "bias_layers": "Accuracy of a linear probe by layer with interval, control and chance, and how far pairs agree.",
+    "prices": "What a linear probe still reads at the output over what each erasure costs, the recommended one ringed.",
     "probes": "Accuracy of linear probes at each scale with interval, control and most frequent class.",
     "clouds": "",
 }
@@ -156,9 +161,21 @@ def _titles(record: StudyRecord, scores: list[map_findings.Score]) -> dict[str, 
         "ablation": _title(record.ablation, learned_findings.title_ablation),
         "effects": _title(record.intervention, title_effects),
         "dose": _title(record.intervention, title_dose),
+        **_bias_titles(record),
         "probes": shape_findings.title_probes(record.probes) if record.probes is not None else "",
         "clouds": shape_findings.title_clouds(record.clouds),
         "examples": shape_findings.title_examples(record.examples),
+    }
+
+
+def _bias_titles(record: StudyRecord) -> dict[str, str]:
+    audit = record.bias
+    if audit is None:
+        return {}
+    return {
+        "associations": _title(audit.associations, title_associations),
+        "bias_layers": _title(audit.location, title_layers),
+        "prices": _title(audit.prices, title_prices),
     }
 
 

@@ -11,6 +11,7 @@ from msma._types import SCALES
 from msma.certificate import Certificate
 from msma.errors import MsmaError, StorageError
 from msma.experiment import Experiment
+from msma.reporting.bias_folder import BiasRecord, read_bias
 from msma.results import Result
 from msma.scales.partition import ScalePartition
 from msma.storage import read_json
@@ -41,6 +42,7 @@ class StudyRecord:
         tuning: The search in ``tuning/``, where 'msma tune' wrote one there.
         ablation: The ablation in ``ablation/``, where 'msma ablate' wrote one there.
         intervention: The experiment in ``intervention/``, where 'msma intervene' wrote one there.
+        bias: The audit in ``bias/``, where 'msma bias' wrote one there.
         curves: Spectra and dimension over neighbourhood size.
         clouds: Positions of test samples in a plane.
         examples: Nearest neighbours of a few samples.
@@ -61,6 +63,7 @@ class StudyRecord:
     tuning: Tuning | None = None
     ablation: Result | None = None
     intervention: Experiment | None = None
+    bias: BiasRecord | None = None
     curves: Mapping[str, Any]
     clouds: Mapping[str, Any]
     examples: Mapping[str, Any]
@@ -104,6 +107,7 @@ def read_study(folder: str | os.PathLike[str]) -> StudyRecord:
             intervention=_optional(
                 home / "intervention" / "experiment.json", lambda path: Experiment.load(path.parent)
             ),
+            bias=_optional(home / "bias" / "bias.json", lambda path: read_bias(path.parent)),
             curves=_checked(home / "curves.json", _check_curves),
             clouds=_checked(home / "clouds.json", _check_clouds),
             examples=_checked(home / "examples.json", _check_examples),
