@@ -3,7 +3,7 @@
 import html
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -159,11 +159,7 @@ class Result:
         Raises:
             MissingExtraError: When pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError("pandas", extra="report") from error
-        return pd.DataFrame([asdict(row) for row in self.rows], columns=list(_COLUMNS))
+        return make_frame([asdict(row) for row in self.rows], columns=_COLUMNS)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the rows as plain dictionaries, ready for JSON.
@@ -234,6 +230,32 @@ class Result:
             for row in self.rows
         )
         return f"<table><caption>{html.escape(self.name)}</caption><tr>{head}</tr>{body}</table>"
+
+
+def make_frame(
+    records: Sequence[Mapping[str, Any]], *, columns: Sequence[str] | None = None
+) -> "pd.DataFrame":
+    """Make a pandas table of records; the one door to pandas.
+
+    Args:
+        records: One mapping a row.
+        columns: Names and order of the columns; those of the records when left out.
+
+    Returns:
+        A ``DataFrame``.
+
+    Raises:
+        MissingExtraError: When pandas is not installed.
+
+    Examples:
+        >>> make_frame([{"a": 1, "b": 2}], columns=("b", "a")).columns.tolist()
+        ['b', 'a']
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtraError("pandas", extra="report") from error
+    return pd.DataFrame(list(records), columns=None if columns is None else list(columns))
 
 
 def format_cell(value: Any) -> str:

@@ -5,6 +5,7 @@ import tempfile
 
 import pytest
 
+from bias_folder import CAUTIONS, make_bias_folder
 from msma.reporting import write_report
 from msma.reporting.clouds import shorten
 from study_folder import HOSTILE, make_study_folder
@@ -57,6 +58,13 @@ def browser():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     return write_report(make_study_folder(tmp_path_factory.mktemp("study")))
+
+
+@pytest.fixture(scope="module")
+def bias_report(tmp_path_factory):
+    folder = make_study_folder(tmp_path_factory.mktemp("study"))
+    make_bias_folder(folder / "bias")
+    return write_report(folder)
 
 
 @pytest.fixture
@@ -223,3 +231,39 @@ def test_mapped_positions_are_joined_to_their_targets(show):
     assert page.find_elements(By.CSS_SELECTOR, "#cloud .steps line") == []
     page.find_element(By.ID, "cloud-mapped").click()
     assert len(page.find_elements(By.CSS_SELECTOR, "#cloud .steps line")) == 480
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (375, "dark"), (768, "light"), (1280, "dark")])
+def test_a_bias_audit_is_readable_at_every_width(browser, bias_report, width, scheme):
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(bias_report.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    section = browser.find_element(By.ID, "bias")
+    assert section.find_elements(By.TAG_NAME, "b") == []
+    for caution in CAUTIONS:
+        [shown] = [item for item in section.find_elements(By.TAG_NAME, "li") if item.text == caution]
+        assert shown.is_displayed()
+    # Every text of a figure lies within its drawing and can be read; every table that is too wide scrolls by itself.
+    script = """
+      const bad = [];
+      for (const svg of arguments[0].querySelectorAll('.drawing svg')) {
+        const frame = svg.getBoundingClientRect();
+        for (const text of svg.querySelectorAll('text')) {
+          const box = text.getBoundingClientRect();
+          if (box.width === 0) continue;
+          const matrix = text.getScreenCTM();
+          const size = parseFloat(getComputedStyle(text).fontSize) * Math.hypot(matrix.a, matrix.b);
+          const across = Math.max(frame.left - box.left, box.right - frame.right);
+          const out = Math.max(across, frame.top - box.top, box.bottom - frame.bottom);
+          if (out > 2 || (arguments[1] >= 375 && size < 10)) bad.push([text.textContent, out, size]);
+        }
+      }
+      for (const table of arguments[0].querySelectorAll('table'))
+        if (!table.closest('.scroll')) bad.push([table.textContent.slice(0, 40), 0, 0]);
+      return bad
+    """
+    assert browser.execute_script(script, section, width) == []
+    assert browser.get_log("browser") == []

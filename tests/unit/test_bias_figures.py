@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from bias_folder import TESTS, make_associations, make_location, make_prices
 from msma import plotting
@@ -34,6 +35,9 @@ def _prices(prices, **options):
 FIGURES = {
     "associations": lambda **options: plotting.plot_associations(make_associations().rows, **options),
     "deep": lambda **options: plotting.plot_associations(make_associations(33).rows, **options),
+    "long": lambda **options: plotting.plot_associations(
+        [replace(row, label="M" * 40 + ", " + "W" * 40) for row in make_associations().rows], **options
+    ),
     "layers": lambda **options: plotting.plot_bias_layers(make_location(), **options),
     "prices": lambda **options: _prices(make_prices(), **options),
 }
@@ -45,16 +49,16 @@ def test_every_text_lies_within_the_figure_and_is_large_enough(name, width):
     axes = FIGURES[name](width=width)
     figure = axes.get_figure(root=True)
     assert figure.get_size_inches()[0] == pytest.approx(width)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     box = figure.bbox
-    texts = [text for text in figure.findobj(lambda artist: hasattr(artist, "get_text")) if text.get_text()]
+    texts = [text for text in figure.findobj(Text) if text.get_text()]
     shown = [text for text in texts if text.get_visible() and text.get_window_extent().width > 0]
     assert len(shown) > 10
     for text in shown:
         extent = text.get_window_extent()
         assert extent.x0 >= box.x0 - 1, text.get_text()
         assert extent.x1 <= box.x1 + 1, text.get_text()
-        assert text.get_fontsize() >= 7.5
+        assert text.get_fontsize() >= 7.6
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -132,11 +136,22 @@ def test_many_layers_leave_their_numbers_out_and_scales_keep_them():
     assert len(signed) == 3 * len(TESTS)
 
 
+def test_tests_of_one_label_are_told_apart_by_their_names():
+    rows = [
+        replace(row, label="names, pleasant/unpleasant") if row.test in ("weat1", "weat6") else row
+        for row in make_associations().rows
+    ]
+    words = " ".join(text.get_text() for text in plotting.plot_associations(rows).texts)
+    assert "weat1: names" in words
+    assert "weat6: names" in words
+    assert "weat7" not in words
+
+
 def test_a_label_too_long_for_its_place_is_cut():
-    rows = [replace(row, label="x" * 90) for row in make_associations().rows]
+    rows = [replace(row, label="m" * 90) for row in make_associations().rows]
     for width in (plotting.COLUMN, plotting.PAGE):
         texts = [text.get_text() for text in plotting.plot_associations(rows, width=width).texts]
-        assert any(text.startswith("xxx") and text.endswith("…") for text in texts)
+        assert any("mmm" in text and text.endswith("…") for text in texts)
 
 
 def _named(panel):

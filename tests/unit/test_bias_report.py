@@ -172,6 +172,12 @@ def test_scale_rows_stand_in_the_table_with_interval_floor_and_p():
     assert [line["is_first"] for line in lines] == [True, False, False] * 5
 
 
+def test_a_note_about_several_scales_is_written_once_a_test():
+    rows = [replace(row, note="the same") for row in make_associations().rows]
+    notes = [line["note"] for line in association_lines(AssociationTable(tuple(rows)))]
+    assert notes == ["The same", "", ""] * 5
+
+
 def test_effects_that_do_not_exist_are_dashes_with_their_reason():
     rows = [
         replace(
@@ -249,6 +255,13 @@ def test_what_maps_carry_stands_beside_its_floor_and_null():
     ]  # fmt: skip
 
 
+def test_a_null_of_nearly_nothing_has_the_decimals_of_its_value():
+    row = Row(
+        metric="carried_variance", value=0.623, null=-2e-7, source="global", target="local", map="ridge"
+    )
+    assert carried_lines(Result("bias_carried", (row,)))[0]["cells"][3] == "0.000"
+
+
 def test_what_cannot_be_carried_says_why():
     row = Row(
         metric="carried_cosine",
@@ -296,7 +309,7 @@ def test_winobias_rows_are_shown_in_percent_only():
     )
     [group] = score_groups("winobias", Result("winobias", rows))
     assert (group["title"], group["meaning"]) == ("WinoBias", "A.")
-    assert [(line["what"], line["note"]) for line in group["lines"]] == [("All", "B"), ("Type1", "C")]
+    assert [(line["what"], line["note"]) for line in group["lines"]] == [("All", "B"), ("Type 1", "C")]
     assert score_groups("winobias", Result("winobias", ())) == []
 
 

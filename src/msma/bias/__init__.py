@@ -1,11 +1,14 @@
 """Find social bias by scale: association tests, language-model tests, where it lives, what taking it out costs."""
 
-from msma.bias.associations import AssociationTable, associate
+from msma.bias.association_testing import associate
+from msma.bias.associations import AssociationTable
 from msma.bias.audit import audit_bias
 from msma.bias.carrying import carried_bias
-from msma.bias.crows import CrowsScore, crows_score
+from msma.bias.crows import CrowsScore
+from msma.bias.crows_scoring import crows_score
 from msma.bias.formats import CrowsPair, StereoItem, WinoPair, read_crows, read_stereoset, read_winobias
-from msma.bias.lists import AssociationTest, read_association_tests, standard_tests
+from msma.bias.list_files import read_association_tests, standard_tests
+from msma.bias.lists import AssociationTest
 from msma.bias.location import locate_bias, read_pairs_states
 from msma.bias.ordinary import OrdinaryTexts
 from msma.bias.pairs import TextPairs, gender_pairs, read_pairs
@@ -13,7 +16,9 @@ from msma.bias.price import Price
 from msma.bias.price_list import PriceList
 from msma.bias.pricing import price_erasure
 from msma.bias.record import CAUTIONS, BiasAudit
-from msma.bias.stereoset import StereoScore, read_stereoset_predictions, stereoset_score
+from msma.bias.stereoset import StereoScore
+from msma.bias.stereoset_predictions import read_stereoset_predictions
+from msma.bias.stereoset_scoring import stereoset_score
 from msma.bias.winobias import WinoScore, winobias_score
 
 __all__ = [

@@ -1,6 +1,7 @@
 """audit_bias(): association tests, language-model tests, where a bias lives, how it travels, what erasing it costs."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -10,19 +11,23 @@ from msma._types import SCALES, Scale
 from msma._types import Stack as StackName
 from msma._version import __version__
 from msma.alignment import Alignment
-from msma.bias.associations import AssociationTable, associate
+from msma.bias.association_testing import associate
+from msma.bias.associations import AssociationTable
 from msma.bias.carrying import carried_bias
-from msma.bias.crows import CrowsScore, crows_score
+from msma.bias.crows import CrowsScore
+from msma.bias.crows_scoring import crows_score
 from msma.bias.formats import CrowsPair, StereoItem, WinoPair
 from msma.bias.likelihood import check_language_model
-from msma.bias.lists import AssociationTest, standard_tests
+from msma.bias.list_files import standard_tests
+from msma.bias.lists import AssociationTest
 from msma.bias.location import locate_bias, read_pairs_states
 from msma.bias.ordinary import OrdinaryTexts
 from msma.bias.pairs import TextPairs, gender_pairs
 from msma.bias.price_list import PriceList
-from msma.bias.pricing import price_erasure
+from msma.bias.pricing import check_erasures, price_erasure
 from msma.bias.record import BiasAudit
-from msma.bias.stereoset import StereoScore, stereoset_score
+from msma.bias.stereoset import StereoScore
+from msma.bias.stereoset_scoring import stereoset_score
 from msma.bias.winobias import WinoScore, winobias_score
 from msma.corpora import Document, demo_corpus, split_sentences
 from msma.errors import ScaleError
@@ -37,6 +42,9 @@ from msma.states import HiddenStates
 Say = Callable[[str], None]
 #: Sentences that maps are fitted on at most, and items of a language-model test in the price list.
 _SENTENCES, _ITEMS = 3000, 200
+
+#: Standard tests about women and men.
+_GENDERED = ("weat6", "weat7", "weat8", "intelligence")
 
 
 class _Saved(Protocol):
@@ -96,6 +104,8 @@ def audit_bias(
 
     Raises:
         ModelError: When a language-model test was asked for and the model has no head.
+        ConfigError: When a method, scale or strength of the erasure is impossible.
+        CorpusError: When there are too few pairs or documents, or the label cannot be probed.
         ScaleError: When the partition is for another number of layers.
         StorageError: When ``out`` holds an audit with other settings.
     """
@@ -112,6 +122,12 @@ def audit_bias(
             f"a partition of {partition.n_layers} layer entries came for a model of {n_layers}; "
             "find the scales of this model, or take ScalePartition.thirds"
         )
+    # What can be wrong in the texts is told before hours of reading, not after them.
+    _, train, test = pairs.split(seed=seed)
+    ordinary = None
+    if erase:
+        check_erasures(erase, methods, strengths)
+        ordinary = OrdinaryTexts.from_documents(documents, label=label, seed=seed)
     settings = {
         "model": loaded.name,
         "revision": loaded.revision,
@@ -129,6 +145,14 @@ def audit_bias(
         "partition": None if partition is None else list(partition.boundaries),
         "stack": stack,
         "seed": seed,
+        "content": {
+            "tests": _digest(tests),
+            "pairs": _digest([pairs]),
+            "crows": _digest(crows),
+            "stereoset": _digest(stereoset),
+            "winobias": _digest(winobias),
+            "documents": _digest((d.id, d.text, d.sentences, sorted(d.labels.items())) for d in documents),
+        },
     }
     folder = None if out is None else Path(out)
     if folder is not None:
@@ -143,7 +167,6 @@ def audit_bias(
         AssociationTable,
         lambda: associate(loaded, tests, partition=scales, stack=stack, seed=seed, say=say),
     )
-    _, train, test = pairs.split(seed=seed)
 
     def locate() -> Result:
         parts = [read_pairs_states(loaded, part, scales, stack=stack) for part in (train, test)]
@@ -175,7 +198,7 @@ def audit_bias(
         prices=None,
         provenance={**settings, "version": __version__, "dtype": loaded.dtype, "device": str(loaded.device)},
     )
-    if erase:
+    if ordinary is not None:
         audit = audit.with_prices(
             keep(
                 "prices",
@@ -183,16 +206,17 @@ def audit_bias(
                 lambda: price_erasure(
                     loaded,
                     pairs,
-                    OrdinaryTexts.from_documents(documents, label=label, seed=seed),
+                    ordinary,
                     partition=scales,
-                    scales=[scale for scale in SCALES if scale in erase] or erase,
+                    scales=[scale for scale in SCALES if scale in erase],
                     methods=methods,
                     strengths=strengths,
-                    tests=tests,
+                    tests=_about(tests, pairs.concept),
                     crows=_some(crows, seed=seed),
                     stereoset=_some(stereoset, seed=seed),
                     stack=stack,
                     seed=seed,
+                    out=folder,
                     say=say,
                 ),
             )
@@ -255,6 +279,20 @@ class _Reference:
                 seed=self._seed,
             )
         return self._states
+
+
+def _digest(items: Iterable[Any]) -> str:
+    """Tell texts from others of the same number."""
+    digest = hashlib.sha256()
+    for item in items:
+        digest.update(repr(item).encode())
+    return digest.hexdigest()[:16]
+
+
+def _about(tests: Sequence[AssociationTest], concept: str) -> Sequence[AssociationTest]:
+    """Take the standard tests that are about gender where that is erased; all of the user's own, and for others."""
+    gendered = [test for test in tests if test.name in _GENDERED]
+    return gendered if concept == "gender" and gendered else tests
 
 
 def _some(items: Sequence[Any], *, seed: int) -> list[Any]:

@@ -9,11 +9,14 @@ from jaxtyping import Float
 from msma._types import Scale
 from msma.alignment import Alignment
 from msma.bias.location import PairStates
+from msma.errors import ShapeError
 from msma.resampling import bootstrap_interval
 from msma.results import Result, Row
 from msma.states import HiddenStates
 
 _RANDOM = 500
+#: Pairs whose states differ by less than this share of their size have the same state up to rounding.
+_ROUNDING = 1e-5
 
 _Rows = Float[np.ndarray, "rows d"]
 
@@ -38,19 +41,29 @@ def carried_bias(alignment: Alignment, test: PairStates, reference: HiddenStates
 
     Returns:
         Rows with source and target.
+
+    Raises:
+        OriginError: When the states are of another model than the maps.
+        ShapeError: When all ordinary texts have the same state at a scale.
     """
     alignment.check_origin(test.states)
     rng = np.random.default_rng([seed, 6])
     ones, others = rng.integers(0, len(reference), size=(2, _RANDOM))
-    kept = ones != others
     pairs = _sides_of(alignment, test.states, len(test.pairs))
     ordinary = alignment.representation_.transform(reference)
     plain = alignment.transform_scales(ordinary)
     rows = []
     for (source, target), (mapped, shuffled) in pairs.mapped.items():
         before, wanted = pairs.at[source], pairs.at[target]
-        strange = ordinary[source][ones[kept]] - ordinary[source][others[kept]]
-        arrived = plain[source, target][ones[kept]] - plain[source, target][others[kept]]
+        strange, arrived = (rows[ones] - rows[others] for rows in (ordinary[source], plain[source, target]))
+        sizes = (strange**2).sum(axis=1)
+        # A text drawn twice, or standing in two documents, differs from itself in nothing.
+        kept = sizes > _ROUNDING**2 * (ordinary[source] ** 2).sum(axis=1).mean()
+        if not kept.any():
+            raise ShapeError(
+                f"{len(reference)} ordinary texts with the same state at the {source} scale came, so nothing tells how "
+                "maps carry what texts differ in; give texts that differ"
+            )
         shared: dict[str, Any] = {
             "source": source,
             "target": target,
@@ -60,8 +73,8 @@ def carried_bias(alignment: Alignment, test: PairStates, reference: HiddenStates
             "interval": "bootstrap",
         }
         goal = wanted.mean(axis=0)
-        cosines = np.abs(_cosine(arrived, goal[None]))
-        gain = float(np.sqrt(((arrived**2).sum(axis=1) / (strange**2).sum(axis=1)).mean()))
+        cosines = np.abs(_cosine(arrived[kept], goal[None]))
+        gain = float(np.sqrt(((arrived[kept] ** 2).sum(axis=1) / sizes[kept]).mean()))
         documents = test.clusters
         rows += [
             _row("carried_cosine", _mean_cosine, (mapped, wanted), documents, seed=seed,
@@ -88,10 +101,19 @@ class _Sides:
 def _sides_of(alignment: Alignment, states: HiddenStates, n: int) -> _Sides:
     scales = alignment.representation_.transform(states)
     true, null = alignment.transform_scales(scales), alignment.transform_scales(scales, is_null=True)
-    at = {scale: rows[:n] - rows[n:] for scale, rows in scales.items()}
-    return _Sides(
-        at, {pair: (true[pair][:n] - true[pair][n:], null[pair][:n] - null[pair][n:]) for pair in true}
-    )
+    at = {scale: _differences(rows, n) for scale, rows in scales.items()}
+    mapped = {
+        pair: tuple((rows[pair][:n] - rows[pair][n:]) * at[pair[0]].any() for rows in (true, null))
+        for pair in true
+    }
+    return _Sides(at, mapped)
+
+
+def _differences(rows: _Rows, n: int) -> _Rows:
+    """Give the differences of pairs; exactly zero where all are rounding, so that none of it is measured."""
+    differences = rows[:n] - rows[n:]
+    largest, size = (differences**2).sum(axis=1).max(), (rows**2).sum(axis=1).mean()
+    return differences if largest > _ROUNDING**2 * size else np.zeros_like(differences)
 
 
 def _cosine(ones: _Rows, others: _Rows) -> Float[np.ndarray, " rows"]:

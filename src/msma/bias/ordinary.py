@@ -12,7 +12,7 @@ from msma.corpora import Document
 from msma.errors import CorpusError
 from msma.extraction import extract
 from msma.generation import Continuation, nats_per_token, predict_masked
-from msma.models import LoadedModel
+from msma.models import LoadedModel, position_limit
 
 #: Tokens of a text whose surprise is measured, and the share of them that is hidden from an encoder.
 _TOKENS, _HIDDEN = 96, 0.15
@@ -151,9 +151,9 @@ def text_nats(
         return np.asarray(sums / np.maximum(counts, 1))
     if loaded.head != "causal":
         return None
-    rows = []
+    rows, limit = [], min(_TOKENS, position_limit(loaded.network) or _TOKENS)
     for text in texts:
-        ids = tuple(loaded.tokenizer(text, truncation=True, max_length=_TOKENS)["input_ids"])
+        ids = tuple(loaded.tokenizer(text, truncation=True, max_length=limit)["input_ids"])
         rows.append(Continuation("", text, ids[:1], ids[1:], 0))
     nats = nats_per_token(loaded, rows)
     return np.asarray(np.where(np.isfinite(nats), nats, 0.0))
@@ -172,6 +172,9 @@ def read_task(
 
     Returns:
         1 where it is right, else 0; ``None`` where there is no task.
+
+    Raises:
+        CorpusError: When a text has no token.
     """
     if ordinary.task is None:
         return None
@@ -186,6 +189,10 @@ def read_task(
         stack=stack,
         attention_texts=0,
     )
+    if len(states) != len(ordinary.train) + len(ordinary.test):
+        raise CorpusError(
+            f"{len(ordinary.train) + len(ordinary.test) - len(states)} ordinary texts have no token; leave them out"
+        )
     last = states.layer(states.n_layers - 1).astype(np.float64)
     n = len(ordinary.train)
     known = [i for i, value in enumerate(ordinary.train_labels) if value is not None]

@@ -41,7 +41,9 @@ class Price:
         change: Relative norm of the change of ordinary texts' states, root mean square over layers and tokens.
         loss: Change of the surprise of ordinary texts in nats a token; ``None`` without a language head.
         task: Change of a probe's accuracy at something else, at the last layer entry; ``None`` without labels.
-        association: Mean absolute effect of the association tests at the last layer entry.
+        association: Mean absolute effect d of the association tests at the last layer entry. It is in units of the
+            associations' own spread, so it may stay where it was while hardly anything is left.
+        difference: Mean absolute difference of associations there, in cosines: how large they are.
         crows: CrowS-Pairs score in %; 50 is none.
         ss: StereoSet stereotype score in %; 50 is none.
         icat: StereoSet ICAT.
@@ -59,6 +61,7 @@ class Price:
     loss: Change | None = None
     task: Change | None = None
     association: float | None = None
+    difference: float | None = None
     crows: float | None = None
     ss: float | None = None
     icat: float | None = None
@@ -74,7 +77,8 @@ class Price:
         if self.loss is not None:
             return self.loss
         if self.task is not None:
-            return Change(-self.task.value, -self.task.high, -self.task.low)
+            # Taken from 0, so that no change is 0 and not -0.
+            return Change(0.0 - self.task.value, 0.0 - self.task.high, 0.0 - self.task.low)
         return Change(self.change, self.change, self.change)
 
     @property

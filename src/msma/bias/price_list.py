@@ -4,9 +4,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Self
 
-from msma.bias.price import Price
+from msma.bias.begun import BEGUN
+from msma.bias.price import Change, Price
 from msma.bias.probing import Reading
 from msma.erasure import ScaleEraser
 from msma.errors import StorageError
@@ -58,9 +60,9 @@ class PriceList:
         fit = [price for price in self.erasures if price.chosen_by.is_chance]
         if not fit:
             least = min(price.chosen_by.value for price in self.erasures)
-            fit = [price for price in self.erasures if price.chosen_by.low <= least]
+            fit = [price for price in self.erasures if _low(price.chosen_by) <= least]
         lowest = min(price.cost.value for price in fit)
-        return min((p for p in fit if p.cost.low <= lowest), key=lambda price: price.change)
+        return min((p for p in fit if _low(p.cost) <= lowest), key=lambda price: price.change)
 
     @property
     def eraser(self) -> ScaleEraser | None:
@@ -172,6 +174,7 @@ class PriceList:
             rows.append(Row(metric="price_change", value=price.change, units="1", better="lower", **shared))
             for name, units, null in (
                 ("association", "1", 0.0),
+                ("difference", "cosine", 0.0),
                 ("crows", "%", 50.0),
                 ("ss", "%", 50.0),
                 ("icat", "1", None),
@@ -233,6 +236,7 @@ class PriceList:
             "prices": [price.to_record() for price in self.prices],
         }
         write_json(place / _RECORD, content)
+        rmtree(place / BEGUN, ignore_errors=True)
         return place
 
     @classmethod
@@ -255,6 +259,11 @@ class PriceList:
             return cls(prices, content["concept"], {}, content["task"], content["provenance"])
         except (KeyError, TypeError) as error:
             raise StorageError(f"'{place}' holds no price list ({error}); make it again") from error
+
+
+def _low(found: Reading | Change) -> float:
+    """Give the lower end of an interval, which rounding may put above a value that never varies."""
+    return min(found.low, found.value)
 
 
 def _share(reading: Reading) -> str:

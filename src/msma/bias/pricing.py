@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ from jaxtyping import Float, Int
 
 from msma._types import SCALES, Scale
 from msma._types import Stack as StackName
-from msma.bias.associations import associate
-from msma.bias.crows import crows_score
+from msma.bias.association_testing import associate
+from msma.bias.begun import BegunList
+from msma.bias.crows_scoring import crows_score
 from msma.bias.formats import CrowsPair, StereoItem
 from msma.bias.lists import AssociationTest
 from msma.bias.location import PairStates, read_pairs_states
@@ -20,9 +23,10 @@ from msma.bias.pairs import TextPairs
 from msma.bias.price import Change, Price
 from msma.bias.price_list import PriceList
 from msma.bias.probing import cross_read, read_side
-from msma.bias.stereoset import stereoset_score
+from msma.bias.stereoset_scoring import stereoset_score
 from msma.erasure import ERASERS, ScaleEraser, fit_eraser
 from msma.errors import ConfigError, ShapeError
+from msma.extraction import extract
 from msma.interventions import Acting
 from msma.models import LoadedModel
 from msma.resampling import bootstrap_interval
@@ -47,6 +51,7 @@ def price_erasure(
     stereoset: Sequence[StereoItem] = (),
     stack: StackName = "auto",
     seed: int = 0,
+    out: Path | None = None,
     say: Say | None = None,
 ) -> PriceList:
     """Write the price list of taking a concept out: METHOD section 8.
@@ -70,6 +75,8 @@ def price_erasure(
         stereoset: StereoSet items to score before and after; needs a language head.
         stack: Stack of an encoder-decoder.
         seed: Fixes every draw.
+        out: Folder in which every eraser and line is kept as soon as it is there, so that an interrupted run with the
+            same settings goes on where it stopped.
         say: Told in one line what is being done.
 
     Returns:
@@ -79,7 +86,7 @@ def price_erasure(
         ConfigError: When a method, scale or strength is impossible.
         ShapeError: When no scale has a linear trace of the concept.
     """
-    _check(scales, methods, strengths)
+    check_erasures(scales, methods, strengths)
     say = say or (lambda _: None)
     fit, train, test = pairs.split(seed=seed)
     reader = _Reader(
@@ -88,9 +95,11 @@ def price_erasure(
     say("price list: the model as it is")
     clean = reader.read(None)
     prices = [reader.price(clean, clean, None, None)]
+    kept = BegunList(out)
     erasers: dict[tuple[str, str], ScaleEraser] = {}
-    for scale in scales:
-        for method in methods:
+    for scale, method in product(scales, methods):
+        eraser = kept.eraser(scale, method)
+        if eraser is None:
             try:
                 eraser = fit_eraser(
                     loaded,
@@ -107,11 +116,16 @@ def price_erasure(
             except ShapeError as error:
                 say(str(error))
                 continue
-            erasers[scale, method] = eraser
-            for strength in strengths:
-                say(f"price list: {method} at the {scale} scale, strength {strength:g}")
-                found = reader.read(eraser.at(strength))
-                prices.append(reader.price(found, clean, eraser, strength))
+            kept.keep(eraser)
+        erasers[scale, method] = eraser
+        for strength in strengths:
+            what = f"{method} at the {scale} scale, strength {strength:g}"
+            price = kept.price(scale, method, strength)
+            say(f"price list: {what}" + (", found in the folder" if price else ""))
+            if price is None:
+                price = reader.price(reader.read(eraser.at(strength)), clean, eraser, strength)
+                kept.add(price)
+            prices.append(price)
     if not erasers:
         raise ShapeError(
             f"no scale of '{loaded.name}' shows a linear trace of {pairs.concept}, so there is nothing to price"
@@ -162,6 +176,9 @@ class _Reader:
             # First the texts by whose change the erasure's size is told, and nothing else in between.
             nats = text_nats(self.loaded, self.ordinary.test, seed=self.seed)
             hits = read_task(self.loaded, self.ordinary, stack=self.stack, seed=self.seed)
+            if acting is not None and nats is None and hits is None:
+                # Neither ran the model, and yet the change of these texts is then the only cost there is.
+                self._run(self.ordinary.test)
             norms = {} if acting is None else acting.relative_norms
             change = float(np.sqrt(np.mean(np.square(list(norms.values()))))) if norms else 0.0
             train, test = (
@@ -169,6 +186,11 @@ class _Reader:
                 for part in (self.train, self.test)
             )
             return _Read(train, test, nats, hits, change, self._scores())
+
+    def _run(self, texts: Sequence[str]) -> None:
+        extract(
+            self.loaded.network, texts, tokenizer=self.loaded.tokenizer, stack=self.stack, attention_texts=0
+        )
 
     @contextmanager
     def _acting(self, eraser: ScaleEraser | None) -> Iterator[Acting | None]:
@@ -188,9 +210,10 @@ class _Reader:
                 seed=self.seed,
             )
             last = self.partition.n_layers - 1
-            effects = [abs(row.effect) for row in table.rows if row.layer == last and row.effect is not None]
-            if effects:
-                scores["association"] = float(np.mean(effects))
+            rows = [row for row in table.rows if row.layer == last and row.effect is not None]
+            if rows:
+                scores["association"] = float(np.mean([abs(row.effect or 0.0) for row in rows]))
+                scores["difference"] = float(np.mean([abs(row.difference or 0.0) for row in rows]))
         if self.crows:
             scores["crows"] = float(crows_score(self.loaded, self.crows).metric_score)
         if self.stereoset:
@@ -238,7 +261,17 @@ class _Reader:
         return Change(found.value, found.low, found.high)
 
 
-def _check(scales: Sequence[str], methods: Sequence[str], strengths: Sequence[float]) -> None:
+def check_erasures(scales: Sequence[str], methods: Sequence[str], strengths: Sequence[float]) -> None:
+    """Refuse erasures that there are not.
+
+    Args:
+        scales: Scales to erase at.
+        methods: Methods.
+        strengths: Shares taken out.
+
+    Raises:
+        ConfigError: When one is impossible, or there is none.
+    """
     unknown = [scale for scale in scales if scale not in SCALES]
     if unknown or not scales:
         raise ConfigError(f"scales {', '.join(map(str, scales))} came; expected {', '.join(SCALES)}")

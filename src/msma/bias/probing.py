@@ -133,6 +133,9 @@ def _summarise(
 def cross_read(sides: Sides, *, folds: int = 4, kind: ProbeKind = "linear", seed: int = 0) -> Reading:
     """Read every document with a probe trained on the others.
 
+    The probes share most of their training documents, which no interval over documents knows of: on states that show
+    nothing the interval holds one half about 89 times in 100, not 95.
+
     Args:
         sides: States.
         folds: Parts that documents are dealt into.

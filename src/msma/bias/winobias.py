@@ -3,14 +3,13 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from msma.bias.crows import describe_model, group_by, preference_rows
 from msma.bias.formats import BLANK, WinoPair, differing_pronouns
 from msma.bias.likelihood import (
     MaskedRow,
@@ -21,10 +20,11 @@ from msma.bias.likelihood import (
     read_tokens,
     token_log_probs,
 )
-from msma.errors import CorpusError, MissingExtraError, ShapeError, StorageError
+from msma.bias.preferences import check_pairs, group_by, preference_rows
+from msma.bias.scores import describe_model, read_scores, scores_frame, seed_of, write_scores
+from msma.errors import CorpusError
 from msma.models import LoadedModel
 from msma.results import Result
-from msma.storage import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,13 +107,7 @@ class WinoScore:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.pairs:
-            raise CorpusError("0 pairs came; give at least one")
-        if not len(self.pairs) == len(self.pro_nats) == len(self.anti_nats):
-            raise ShapeError(
-                f"{len(self.pairs)} pairs with {len(self.pro_nats)} and {len(self.anti_nats)} log-likelihoods came; "
-                "give one for each sentence"
-            )
+        check_pairs(self.pairs, self.pro_nats, self.anti_nats)
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -159,7 +153,7 @@ class WinoScore:
             clusters=self.clusters,
             what="the pronoun that goes with the stereotype is likelier",
             n_resamples=n_resamples,
-            seed=self._seed(seed),
+            seed=seed_of(self.provenance, seed),
         )
         return Result("winobias", tuple(rows), dict(self.provenance))
 
@@ -172,14 +166,8 @@ class WinoScore:
         Raises:
             MissingExtraError: When pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise MissingExtraError("pandas", extra="report") from error
-        frame = pd.DataFrame([asdict(pair) for pair in self.pairs])
-        return frame.assign(
-            pro_nats=self.pro_nats, anti_nats=self.anti_nats, nats=self.pro_nats - self.anti_nats
-        )
+        pro, anti = self.pro_nats, self.anti_nats
+        return scores_frame(self.pairs, pro_nats=pro, anti_nats=anti, nats=pro - anti)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write pairs and log-likelihoods as JSON.
@@ -190,13 +178,7 @@ class WinoScore:
         Returns:
             The path written.
         """
-        content = {
-            "pairs": [asdict(pair) for pair in self.pairs],
-            "pro_nats": self.pro_nats,
-            "anti_nats": self.anti_nats,
-            "provenance": dict(self.provenance),
-        }
-        return write_json(path, content)
+        return write_scores(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -211,18 +193,7 @@ class WinoScore:
         Raises:
             StorageError: When the file is missing or holds something else.
         """
-        content = read_json(path)
-        try:
-            pairs = tuple(WinoPair(**pair) for pair in content["pairs"])
-            pro, anti = (np.array(content[name], dtype=np.float64) for name in ("pro_nats", "anti_nats"))
-            return cls(pairs, pro, anti, content["provenance"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StorageError(
-                f"'{path}' does not hold scores of WinoBias ({error}); give a file written by WinoScore.save"
-            ) from error
-
-    def _seed(self, seed: int | None) -> int:
-        return int(self.provenance.get("seed", 0)) if seed is None else seed
+        return read_scores(path, cls, WinoPair, test="WinoBias")
 
     def _types(self) -> dict[str, Int[np.ndarray, " pairs"]]:
         return group_by([pair.kind for pair in self.pairs])

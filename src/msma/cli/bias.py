@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from msma.cli.interventions import _numbers, _read_partition
+from msma.cli.interventions import _numbers, _read_partition, _write_csv
 from msma.cli.options import (
     AsJson,
     Column,
@@ -25,6 +25,9 @@ from msma.cli.options import (
 from msma.cli.options import Stack as StackOption
 from msma.cli.tables import show_result
 from msma.errors import ConfigError, ModelError
+
+#: Widest name of a test in the table.
+_LONGEST = 46
 
 
 def register(app: typer.Typer) -> None:
@@ -125,6 +128,7 @@ def bias(
         **given,
     )
     save_figures(audit, out / "figures")
+    _write_csv(out / "results.csv", audit.to_result().to_records())
     if as_json:
         show_result(audit.to_result(), title="bias", as_json=True)
         return
@@ -174,6 +178,8 @@ def _read_documents(
     from msma.corpora import demo_corpus, read_documents
 
     if given == "demo":
+        if max_documents is not None and max_documents < 1:
+            raise ConfigError(f"max_documents {max_documents} came; expected 1 or more")
         return list(demo_corpus())[:max_documents]
     corpus = read_documents(
         given, column=column, label_columns=tuple(label_columns or ()), max_documents=max_documents
@@ -182,35 +188,38 @@ def _read_documents(
 
 
 def _show(console: Console, audit: Any, out: Path) -> None:
+    from msma._types import SCALES
     from msma.bias import CAUTIONS
 
+    scales = [row for row in audit.associations.rows if row.layer is None]
     table = Table(
-        title="association tests by scale", title_justify="left", title_style="bold", box=None, pad_edge=False
+        title="association tests: d at each scale (* p < 0.05 after Holm's correction; intervals in results.csv)",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
     )
-    for name in ("test", "scale", "d", "95 % interval", "p (Holm)"):
-        table.add_column(
-            name, justify="left" if name in ("test", "scale") else "right", no_wrap=name != "test"
-        )
-    for row in audit.associations.rows:
-        if row.layer is None and row.effect is not None:
-            table.add_row(
-                row.label if row.scale == "local" else "",
-                row.scale,
-                f"{row.effect:+.2f}",
-                f"{row.low:+.2f} to {row.high:+.2f}",
-                f"{row.p_holm:.3f}",
-                style="bold" if row.is_significant else None,
-            )
+    table.add_column("test", no_wrap=True, max_width=_LONGEST, overflow="ellipsis")
+    for name in SCALES:
+        table.add_column(name, justify="right", no_wrap=True)
+    for test in dict.fromkeys(row.test for row in scales):
+        own = {row.scale: row for row in scales if row.test == test}
+        cells = ["–" if own[s].effect is None else f"{own[s].effect:+.2f}{_mark(own[s])}" for s in SCALES]
+        table.add_row(f"{test}: {own['local'].label}", *cells)
     console.print("", table, "")
     if audit.prices is not None:
         console.print(_price_table(audit.prices), "")
     for sentence in audit.findings():
         console.print(f"- {sentence}", soft_wrap=True, markup=False)
     console.print(f"\n{CAUTIONS[0]}", soft_wrap=True, markup=False, style="yellow")
-    said = f"everything: {out / 'bias.json'}, {out / 'figures'}"
+    said = f"everything: {out / 'results.csv'}, {out / 'figures'}"
     if audit.prices is not None:
         said += f"; eraser: {out / 'eraser.safetensors'}"
     console.print(said, soft_wrap=True, markup=False)
+
+
+def _mark(row: Any) -> str:
+    return "*" if row.is_significant else " "
 
 
 def _price_table(prices: Any) -> Table:

@@ -14,7 +14,7 @@ from msma.errors import OriginError, StorageError
 from msma.interventions import Acting, AffineProjection, Erasure, intervene
 from msma.interventions.sites import find_sites
 from msma.models import LoadedModel
-from msma.storage import open_tensors, write_tensors
+from msma.storage import open_tensors, verify_tensors, write_tensors
 
 _PARTS = ("mean", "left", "right")
 
@@ -132,6 +132,7 @@ class ScaleEraser:
             StorageError: When the file is missing, damaged or holds no eraser.
         """
         arrays, metadata = open_tensors(path)
+        verify_tensors(path)
         try:
             facts = json.loads(metadata["facts"])
             numbers = sorted({int(name.split(".")[1]) for name in arrays})
@@ -147,7 +148,7 @@ class ScaleEraser:
                 name=facts["name"],
                 provenance=facts["provenance"],
             )
-        except (KeyError, ValueError, IndexError) as error:
+        except (KeyError, ValueError, IndexError, TypeError) as error:
             raise StorageError(
                 f"'{path}' holds no eraser ({error}); give a file written by ScaleEraser.save"
             ) from error

@@ -58,7 +58,7 @@ class Erasure(StateOperation):
             raise ConfigError("an erasure without a layer came; give a projection for one layer at least")
         for layer, (mean, left, right) in self.projections.items():
             d = len(mean)
-            if left.shape != (d, len(right)) or right.shape != (left.shape[1], d):
+            if mean.shape != (d,) or left.shape != (d, len(right)) or right.shape != (left.shape[1], d):
                 raise ShapeError(
                     f"a projection of shapes {mean.shape}, {left.shape}, {right.shape} came for layer {layer}; "
                     "expected (d_model,), (d_model, k) and (k, d_model)"
@@ -67,6 +67,11 @@ class Erasure(StateOperation):
                 raise ShapeError(
                     f"the projection of layer {layer} has entries that are not finite; fit it anew"
                 )
+        widths = {len(projection.mean) for projection in self.projections.values()}
+        if len(widths) > 1:
+            raise ShapeError(
+                f"projections of widths {', '.join(map(str, sorted(widths)))} came; expected the width of one model"
+            )
 
     @property
     def is_identity(self) -> bool:

@@ -1,6 +1,8 @@
 """Figure of association tests: every test against every layer and every scale."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
@@ -30,8 +32,10 @@ _SHORT = {"local": ("local", "L"), "intermediate": ("intermediate", "inter.", "I
 _LINE, _HEAD, _KEY, _WHOLE, _GAP = 0.34, 0.5, 0.34, 0.46, 0.16
 #: Widest cell of a layer, narrowest one that has room for a number, and for a bold one with its sign.
 _WIDEST, _ROOM, _BOLD = 0.42, 0.26, 0.34
-#: Inches a letter takes, nearly.
-_LETTER = 0.068
+#: Size of numbers in cells, in points: 10 pixels on a screen.
+_SMALL = 7.6
+#: Widest room for the tests' names beside their lines.
+_MOST_NAMED = 1.85
 
 
 @runtime_checkable
@@ -100,7 +104,7 @@ def plot_associations(
     """
     if not rows:
         raise ShapeError("0 association tests came; expected at least one row of AssociationTable.rows")
-    tests = {row.test: row.label or row.test for row in rows}
+    tests = name_tests(rows)
     is_narrow = width <= COLUMN + 0.5
     left = 0.06 if is_narrow else _label_room(list(tests.values()))
     columns = _lay_columns(rows, left=left, width=width)
@@ -116,7 +120,7 @@ def plot_associations(
     found = {(row.test, row.layer, None if row.layer is not None else row.scale): row for row in rows}
     for number, (test, label) in enumerate(tests.items()):
         top = _HEAD + number * (_LINE + above) + above
-        _name_test(ax, label, left=left, top=top, is_above=is_narrow)
+        _name_test(ax, label, left=left, top=top, room=width - 0.12 if is_narrow else left - 0.12)
         for column in columns:
             row = found.get((test, column.layer, None if column.layer is not None else column.scale))
             _draw_cell(ax, row, column, top=top)
@@ -140,16 +144,51 @@ def colour_of_effect(effect: float) -> str:
     return DIVERGING[4 + max(-4, min(4, round(effect / _STEP)))]
 
 
-def _label_room(labels: Sequence[str]) -> float:
-    longest = max(len(part) for label in labels for part in _two_lines(label, most=1000))
-    return min(2.1, max(0.5, 0.16 + longest * _LETTER))
+def name_tests(rows: Sequence[AssociationLike]) -> dict[str, str]:
+    """Name each test by its label, and those that share one by their short name too.
+
+    Args:
+        rows: Tests by layer and by scale.
+
+    Returns:
+        Test: what it is called.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> rows = [SimpleNamespace(test=test, label=label) for test, label in
+        ...         (("weat3", "names, words"), ("weat4", "names, words"), ("weat7", "maths/arts"))]
+        >>> list(name_tests(rows).values())
+        ['weat3: names, words', 'weat4: names, words', 'maths/arts']
+    """
+    labels = {row.test: row.label or row.test for row in rows}
+    known = list(labels.values())
+    return {test: f"{test}: {label}" if known.count(label) > 1 else label for test, label in labels.items()}
 
 
-def _two_lines(label: str, *, most: int) -> list[str]:
-    """Break a label after its targets, and cut what would run into the cells."""
+@lru_cache(maxsize=1024)
+def _inches(text: str) -> float:
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=TEXT).get_extents().width) / 72 if text.strip() else 0.0
+
+
+def _fit(text: str, room: float) -> str:
+    """Cut a text that is wider than its room."""
+    if _inches(text) <= room:
+        return text
+    most = bisect_right(range(len(text)), room, key=lambda length: _inches(f"{text[:length]}…")) - 1
+    return f"{text[: max(0, most)].rstrip()}…"
+
+
+def _two_lines(label: str) -> list[str]:
+    """Break a label after its targets."""
     parts = label.split(", ", 1)
-    lines = [f"{parts[0]},", parts[1]] if len(parts) == 2 else parts
-    return [line if len(line) <= most else f"{line[: most - 1]}…" for line in lines]
+    return [f"{parts[0]},", parts[1]] if len(parts) == 2 else parts
+
+
+def _label_room(labels: Sequence[str]) -> float:
+    longest = max(_inches(part) for label in labels for part in _two_lines(label))
+    return min(_MOST_NAMED, max(0.5, 0.17 + longest))
 
 
 def _lay_columns(rows: Sequence[AssociationLike], *, left: float, width: float) -> list[_Column]:
@@ -178,7 +217,7 @@ def _draw_head(ax: "Axes", columns: Sequence[_Column]) -> None:
         own = list(members)
         start, room = own[0].left, sum(column.width for column in own)
         names = _SHORT[scale] if is_layer else _SHORT[scale][-2:]
-        name = next((n for n in names if len(n) * _LETTER <= room), names[-1])
+        name = next((n for n in names if _inches(n) + 0.04 <= room), names[-1])
         ax.text(start + room / 2, bottom - 0.36, name, **style)
         band = Rectangle(
             (start + 0.015, bottom - 0.25), room - 0.03, 0.055, color=SCALE_COLOURS[scale], linewidth=0
@@ -198,22 +237,14 @@ def _draw_head(ax: "Axes", columns: Sequence[_Column]) -> None:
         ax.text(middle, bottom - 0.08, name, **{**style, "color": MUTED})
 
 
-def _name_test(ax: "Axes", label: str, *, left: float, top: float, is_above: bool) -> None:
-    if is_above:
-        text = label if len(label) <= 50 else f"{label[:49]}…"
-        ax.text(left, top - 0.03, text, fontsize=TEXT, color=INK, ha="left", va="bottom")
-        return
-    lines = _two_lines(label, most=int((left - 0.1) / _LETTER * 1.08))
-    ax.text(
-        left - 0.09,
-        top + _LINE / 2,
-        "\n".join(lines),
-        fontsize=TEXT,
-        color=INK,
-        ha="right",
-        va="center",
-        linespacing=0.98,
-    )
+def _name_test(ax: "Axes", label: str, *, left: float, top: float, room: float) -> None:
+    """Write a test's name above its line where the room for it is there, else before it in two lines."""
+    style: dict[str, Any] = {"fontsize": TEXT, "color": INK, "linespacing": 0.98}
+    if room > left:
+        ax.text(left, top - 0.03, _fit(label, room), ha="left", va="bottom", **style)
+    else:
+        text = "\n".join(_fit(line, room) for line in _two_lines(label))
+        ax.text(left - 0.09, top + _LINE / 2, text, ha="right", va="center", **style)
 
 
 def _draw_cell(ax: "Axes", row: AssociationLike | None, column: _Column, *, top: float) -> None:
@@ -235,7 +266,7 @@ def _draw_cell(ax: "Axes", row: AssociationLike | None, column: _Column, *, top:
         text = text if is_wide else text.lstrip("+").replace("0.", ".")
         weight = "bold" if is_found and is_wide else "normal"
         place = y - 0.05 if is_found else y
-        ax.text(x, place, text, fontsize=TEXT - 1, color=INK, ha="center", va="center", fontweight=weight)
+        ax.text(x, place, text, fontsize=_SMALL, color=INK, ha="center", va="center", fontweight=weight)
         y += 0.085
     if is_found:
         ax.plot([x], [y], marker="o", markersize=min(2.8, 30 * column.width), color=INK, linestyle="none")

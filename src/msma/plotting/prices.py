@@ -26,6 +26,8 @@ _CLEAN, _FILLED = "none", "leace"
 _CHANCE = 0.5
 #: Costs that span more than this are drawn on an axis that is compressed away from zero.
 _SPAN = 25.0
+#: Size of strengths beside marks, in points: 10 pixels on a screen.
+_SMALL = 7.6
 
 
 def plot_prices(
@@ -71,6 +73,7 @@ def plot_prices(
         raise ShapeError(
             f"record {unknown[0]} came as chosen or on the frontier; there are {len(records)}, from 0"
         )
+    is_own = ax is None
     ax = single_axes(ax, width=width, height=0.82 * width + 0.5 if width <= COLUMN else 0.66 * width)
     calm(ax, grid="both")
     ax.axhline(_CHANCE, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
@@ -90,8 +93,12 @@ def plot_prices(
         linestyle="none",
         zorder=6,
     )
-    _name_strengths(ax, records, [chosen, *frontier, *range(len(records))], width=width)
     _draw_key(ax, records, is_narrow=width <= COLUMN + 0.5)
+    if is_own:
+        # Only then is it known where marks come to lie, and so which numbers would collide.
+        figure: Any = ax.get_figure(root=True)
+        figure.draw_without_rendering()
+    _name_strengths(ax, records, [chosen, *frontier, *range(len(records))])
     return ax
 
 
@@ -189,9 +196,7 @@ def _round(value: float) -> float:
     return float(f"{value:.1g}")
 
 
-def _name_strengths(
-    ax: "Axes", records: Sequence[Mapping[str, Any]], order: Sequence[int], *, width: float
-) -> None:
+def _name_strengths(ax: "Axes", records: Sequence[Mapping[str, Any]], order: Sequence[int]) -> None:
     """Write strengths beside marks, the chosen one's first; one that would lie on another's is left out."""
     figure: Any = ax.get_figure(root=True)
     scale = 72.0 / figure.dpi
@@ -219,7 +224,7 @@ def _name_strengths(
             (_cost(record)[0], float(record["output_linear"]["value"])),
             xytext=(6, 3.5),
             textcoords="offset points",
-            fontsize=TEXT - 1,
+            fontsize=_SMALL,
             color=INK,
             zorder=7,
         )

@@ -1,13 +1,15 @@
 """What a bias audit found as the lines of the report's tables."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from msma._types import SCALES
-from msma.bias.associations import AssociationTable
+from msma.bias.associations import AssociationRow, AssociationTable
 from msma.bias.price import Change, Price
 from msma.bias.price_list import PriceList
 from msma.bias.probing import Reading
+from msma.plotting.associations import name_tests
 from msma.plotting.words import map_name, pair_name
 from msma.reporting.numbers import NOTHING, begin, show, show_interval, show_share
 from msma.results import Result, Row
@@ -44,20 +46,26 @@ def association_lines(table: AssociationTable) -> list[dict[str, Any]]:
         A line a test and scale; empty where only layers were tested.
     """
     rows = [row for row in table.rows if row.layer is None]
+    names = name_tests(rows)
     return [
         {
-            "test": row.label or row.test,
+            "test": names[row.test],
             "is_first": number == 0 or row.test != rows[number - 1].test,
             "scale": row.scale,
             "effect": _interval(row.effect, row.low, row.high),
             "p": _p(row.p_holm),
             "floor": show(row.floor),
             "n": f"{row.n_words:,}",
-            "note": begin(row.note or ""),
+            # What is said of one scale and of the next is said once.
+            "note": "" if number and _said(rows[number - 1]) == _said(row) else begin(row.note or ""),
             "is_significant": row.is_significant,
         }
         for number, row in enumerate(rows)
     ]
+
+
+def _said(row: AssociationRow) -> tuple[str, str | None]:
+    return row.test, row.note
 
 
 def location_table(location: Result) -> dict[str, Any]:
@@ -110,7 +118,7 @@ def carried_lines(carried: Result) -> list[dict[str, Any]]:
             row = found.get(metric)
             cells += [
                 NOTHING if row is None else show_interval(row),
-                NOTHING if row is None else show(getattr(row, reference)),
+                NOTHING if row is None else _beside(row, getattr(row, reference)),
             ]
         notes = dict.fromkeys(
             row.note for row in found.values() if row.value is None and row.note is not None
@@ -124,6 +132,12 @@ def carried_lines(carried: Result) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def _beside(row: Row, reference: float | None) -> str:
+    """Write a null or floor; one of nearly nothing with the decimals of its value, not as a power of ten."""
+    is_tiny = reference is not None and 0 < abs(reference) < 5e-4
+    return show(reference, like=row.value if is_tiny else None)
 
 
 def score_groups(name: str, result: Result) -> list[dict[str, Any]]:
@@ -158,7 +172,7 @@ def score_groups(name: str, result: Result) -> list[dict[str, Any]]:
                 "meaning": _sentence(shared),
                 "lines": [
                     {
-                        "what": begin(row.metric.removeprefix(metric).strip("_").replace("_", ", ")) or "All",
+                        "what": _part(row.metric.removeprefix(metric)),
                         "is_whole": row.metric == metric,
                         "value": show_interval(row),
                         "null": show(row.null),
@@ -170,6 +184,12 @@ def score_groups(name: str, result: Result) -> list[dict[str, Any]]:
             }
         )
     return groups
+
+
+def _part(name: str) -> str:
+    """Write what of a test a row is about: "_type1" is "Type 1"."""
+    words = re.sub(r"(?<=[a-z])(?=\d)", " ", name.strip("_")).replace("_", ", ")
+    return begin(words) or "All"
 
 
 def price_table(prices: PriceList) -> dict[str, Any]:
@@ -210,7 +230,8 @@ def _columns(prices: PriceList) -> Sequence[tuple[str, Callable[[Price], str]]]:
         ("Linear, where erased", lambda price: _reading(price.here_linear)),
         ("Non-linear, where erased", lambda price: _reading(price.here_nonlinear)),
         ("Change of states", lambda price: NOTHING if price.is_clean else show(price.change)),
-        ("Associations", lambda price: show(price.association)),
+        ("Associations, d", lambda price: show(price.association)),
+        ("in cosines", lambda price: show(price.difference)),
         ("CrowS-Pairs, %", lambda price: show(price.crows)),
         ("StereoSet, %", lambda price: show(price.ss)),
         ("ICAT", lambda price: show(price.icat)),

@@ -10,11 +10,14 @@ from scipy.stats import binom, kstest
 from torch import nn
 from transformers import GPT2LMHeadModel
 
-from msma.bias.associations import AssociationRow, AssociationTable, associate, associate_states
-from msma.bias.lists import AssociationTest, standard_tests
+from msma.bias.association_testing import associate, associate_states
+from msma.bias.associations import AssociationRow, AssociationTable
+from msma.bias.list_files import standard_tests
+from msma.bias.lists import AssociationTest
 from msma.comparison import holm
 from msma.errors import ConfigError, CorpusError, ScaleError, StorageError
-from msma.measures.association import association_effect, association_test
+from msma.measures.association import association_effect
+from msma.measures.association_design import association_test
 from msma.models import load_model
 from msma.scales import ScalePartition
 from msma.states import HiddenStates

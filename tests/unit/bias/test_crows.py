@@ -11,9 +11,11 @@ from transformers import BertConfig, BertModel
 
 from language import loaded_model
 from letters import chance, fixed_decoder, fixed_encoder, letter_tokenizer, random_decoder, random_encoder
-from msma.bias.crows import CrowsScore, crows_score, group_by, shared_places
+from msma.bias.crows import CrowsScore
+from msma.bias.crows_scoring import crows_score, shared_places
 from msma.bias.formats import CrowsPair, read_crows
 from msma.bias.likelihood import read_tokens
+from msma.bias.preferences import group_by
 from msma.comparison import holm
 from msma.errors import ConfigError, CorpusError, ModelError, ShapeError, StorageError
 from msma.models import LoadedModel

@@ -5,17 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from msma.bias.lists import (
-    SIDES,
-    STANDARD_TESTS,
-    TEMPLATES,
-    AssociationTest,
-    check_names,
-    check_vocabulary,
-    read_association_tests,
-    standard_tests,
-    with_article,
-)
+from msma.bias.list_files import STANDARD_TESTS, read_association_tests, standard_tests
+from msma.bias.lists import SIDES, AssociationTest, check_names, check_vocabulary
+from msma.bias.sentence_templates import TEMPLATES, with_article
 from msma.errors import ConfigError, CorpusError
 from tiny import make_tokenizer
 

@@ -13,14 +13,10 @@ from transformers import BertConfig, BertModel
 from language import loaded_model
 from letters import chance, fixed_decoder, fixed_encoder, letter_tokenizer, random_decoder, random_encoder
 from msma.bias.formats import StereoItem, read_stereoset
-from msma.bias.stereoset import (
-    StereoScore,
-    find_filler,
-    idealised_score,
-    read_stereoset_predictions,
-    stereoset_figures,
-    stereoset_score,
-)
+from msma.bias.stereoset import StereoScore
+from msma.bias.stereoset_figures import idealised_score, stereoset_figures
+from msma.bias.stereoset_predictions import read_stereoset_predictions
+from msma.bias.stereoset_scoring import find_filler, stereoset_score
 from msma.errors import ConfigError, CorpusError, ModelError, ShapeError, StorageError
 from msma.models import LoadedModel
 from tiny import VOCABULARY

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import binom, kstest
 
 from msma.errors import ConfigError, ShapeError
-from msma.measures.association import AssociationDesign, association_effect, association_test
+from msma.measures.association import association_effect
+from msma.measures.association_design import AssociationDesign, association_test
 
 
 def naive_effect(x, y, a, b):
