@@ -18,14 +18,14 @@ WIDTH = 24
 HELD = 0
 FIRST = "river boat hill village spring winter snow rain light dark".split()  # noqa: SIM905
 SECOND = "child woman man dog bird tree stone bridge road house".split()  # noqa: SIM905
+_VERBS = (
+    "rose fell ran sang slept woke built broke saw heard left came went was rose fell ran sang slept woke"
+)
+_HOW = "slowly quickly never always slowly quickly never always under over in on under over no two three every never no"
+_WHERE = "garden water fire wind sea moon sun star day night year hour morning evening letter song story door sea moon"
 _FRAMES = [
     f"the {{}} {verb} {how} {where} ."
-    for verb, how, where in zip(
-        "rose fell ran sang slept woke built broke saw heard left came went was rose fell ran sang slept woke".split(),  # noqa: SIM905
-        "slowly quickly never always slowly quickly never always under over in on under over no two three every never no".split(),  # noqa: SIM905
-        "garden water fire wind sea moon sun star day night year hour morning evening letter song story door sea moon".split(),  # noqa: SIM905
-        strict=True,
-    )
+    for verb, how, where in zip(_VERBS.split(), _HOW.split(), _WHERE.split(), strict=True)
 ]
 
 

@@ -11,15 +11,18 @@ from msma._version import __version__
 if TYPE_CHECKING:
     from msma.ablation import ablate
     from msma.alignment import Alignment
+    from msma.bias import BiasAudit, audit_bias
     from msma.certificate import certify
     from msma.configuration import StudyConfig
     from msma.corpora import demo_corpus, read_documents
+    from msma.erasure import ScaleEraser, fit_eraser
     from msma.errors import MsmaError
     from msma.evaluation import evaluate
     from msma.experiment import Experiment, run_experiment
     from msma.extraction import extract
     from msma.interventions import (
         Direction,
+        Erasure,
         HeadRemoval,
         Noise,
         Replacement,
@@ -47,7 +50,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Alignment": "msma.alignment",
+    "BiasAudit": "msma.bias",
     "Direction": "msma.interventions",
+    "Erasure": "msma.interventions",
     "Experiment": "msma.experiment",
     "HeadRemoval": "msma.interventions",
     "HiddenStates": "msma.states",
@@ -61,6 +66,7 @@ _HOMES = {
     "Replacement": "msma.interventions",
     "Result": "msma.results",
     "RidgeMap": "msma.maps",
+    "ScaleEraser": "msma.erasure",
     "ScalePartition": "msma.scales",
     "Scaling": "msma.interventions",
     "Steering": "msma.steering",
@@ -70,6 +76,7 @@ _HOMES = {
     "Translation": "msma.interventions",
     "TransportMap": "msma.maps",
     "ablate": "msma.ablation",
+    "audit_bias": "msma.bias",
     "certify": "msma.certificate",
     "demo_corpus": "msma.corpora",
     "demo_decoder": "msma.study",
@@ -77,6 +84,7 @@ _HOMES = {
     "evaluate": "msma.evaluation",
     "extract": "msma.extraction",
     "find_scales": "msma.scales",
+    "fit_eraser": "msma.erasure",
     "hybrid_mi": "msma.measures",
     "intervene": "msma.interventions",
     "read_documents": "msma.corpora",
@@ -87,7 +95,9 @@ _HOMES = {
 
 __all__ = [
     "Alignment",
+    "BiasAudit",
     "Direction",
+    "Erasure",
     "Experiment",
     "HeadRemoval",
     "HiddenStates",
@@ -101,6 +111,7 @@ __all__ = [
     "Replacement",
     "Result",
     "RidgeMap",
+    "ScaleEraser",
     "ScalePartition",
     "Scaling",
     "Steering",
@@ -111,6 +122,7 @@ __all__ = [
     "TransportMap",
     "__version__",
     "ablate",
+    "audit_bias",
     "certify",
     "demo_corpus",
     "demo_decoder",
@@ -118,6 +130,7 @@ __all__ = [
     "evaluate",
     "extract",
     "find_scales",
+    "fit_eraser",
     "hybrid_mi",
     "intervene",
     "read_documents",

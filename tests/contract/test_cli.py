@@ -20,7 +20,18 @@ def parameters(name):
 
 
 def test_commands():
-    parts = {"extract", "scales", "fit", "evaluate", "certify", "ablate", "tune", "intervene", "steer"}
+    parts = {
+        "extract",
+        "scales",
+        "fit",
+        "evaluate",
+        "certify",
+        "ablate",
+        "tune",
+        "intervene",
+        "steer",
+        "bias",
+    }
     assert set(COMMANDS) == {"analyze", "report", *parts}
 
 
@@ -46,6 +57,7 @@ def test_analyze_has_every_setting_with_the_same_default():
         ("tune", "tune"),
         ("intervene", "run_experiment"),
         ("steer", "steer"),
+        ("bias", "audit_bias"),
     ],
 )
 def test_defaults_of_the_parts_equal_the_functions(command, function):
@@ -60,11 +72,14 @@ def test_defaults_of_the_parts_equal_the_functions(command, function):
                 "arms",
                 "metrics",
                 "objectives",
+                *("tests", "pairs", "crows", "stereoset", "winobias", "erase", "partition"),  # of "msma bias": files
             ):  # None stands for all of them
                 continue
             shown = getattr(option.default, "value", option.default)
             if name in ("seeds", "strengths"):
                 shown = tuple(float(part) for part in shown.split(","))
+            if name == "methods":
+                shown = tuple(shown.split(","))
             assert shown == signature[name].default, name
 
 

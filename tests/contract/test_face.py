@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PUBLIC = [
     "Alignment",
+    "BiasAudit",
     "Direction",
+    "Erasure",
     "Experiment",
     "HeadRemoval",
     "HiddenStates",
@@ -26,6 +28,7 @@ PUBLIC = [
     "Replacement",
     "Result",
     "RidgeMap",
+    "ScaleEraser",
     "ScalePartition",
     "Scaling",
     "Steering",
@@ -36,6 +39,7 @@ PUBLIC = [
     "TransportMap",
     "__version__",
     "ablate",
+    "audit_bias",
     "certify",
     "demo_corpus",
     "demo_decoder",
@@ -43,6 +47,7 @@ PUBLIC = [
     "evaluate",
     "extract",
     "find_scales",
+    "fit_eraser",
     "hybrid_mi",
     "intervene",
     "read_documents",

@@ -19,7 +19,7 @@ from msma.bias.crows_scoring import crows_score
 from msma.bias.formats import CrowsPair, StereoItem, WinoPair
 from msma.bias.likelihood import check_language_model
 from msma.bias.list_files import standard_tests
-from msma.bias.lists import AssociationTest
+from msma.bias.lists import AssociationTest, check_vocabulary
 from msma.bias.location import locate_bias, read_pairs_states
 from msma.bias.ordinary import OrdinaryTexts
 from msma.bias.pairs import TextPairs, gender_pairs
@@ -105,7 +105,8 @@ def audit_bias(
     Raises:
         ModelError: When a language-model test was asked for and the model has no head.
         ConfigError: When a method, scale or strength of the erasure is impossible.
-        CorpusError: When there are too few pairs or documents, or the label cannot be probed.
+        CorpusError: When there are too few pairs or documents, the label cannot be probed, or the tokenizer does not
+            know a word of the tests.
         ScaleError: When the partition is for another number of layers.
         StorageError: When ``out`` holds an audit with other settings.
     """
@@ -124,6 +125,7 @@ def audit_bias(
         )
     # What can be wrong in the texts is told before hours of reading, not after them.
     _, train, test = pairs.split(seed=seed)
+    check_vocabulary(tests, loaded.tokenizer)
     ordinary = None
     if erase:
         check_erasures(erase, methods, strengths)

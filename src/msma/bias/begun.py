@@ -4,6 +4,7 @@ from pathlib import Path
 
 from msma.bias.price import Price
 from msma.erasure import ScaleEraser
+from msma.errors import StorageError
 from msma.storage import read_json, write_json
 
 #: Folder inside that of the list; gone when the list is whole.
@@ -15,13 +16,23 @@ class BegunList:
 
     Args:
         folder: Folder of the list; nothing is kept when ``None``.
+
+    Raises:
+        StorageError: When what is kept there is damaged.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = None if folder is None else folder / BEGUN
         self._prices: list[Price] = []
-        if self._folder is not None and (self._folder / "lines.json").is_file():
-            self._prices = [Price.from_record(line) for line in read_json(self._folder / "lines.json")]
+        path = None if self._folder is None else self._folder / "lines.json"
+        if path is None or not path.is_file():
+            return
+        try:
+            self._prices = [Price.from_record(line) for line in read_json(path)]
+        except (TypeError, AttributeError) as error:
+            raise StorageError(
+                f"'{path}' holds no lines of a price list ({error}); delete '{path.parent}' to begin it anew"
+            ) from error
 
     def _path(self, scale: str, method: str) -> Path | None:
         return None if self._folder is None else self._folder / f"{scale}-{method}.safetensors"

@@ -13,7 +13,7 @@ from msma.bias.agreement import differences_within, pair_agreement, share_betwee
 from msma.bias.pairs import TextPairs
 from msma.bias.probing import Reading, Sides, pool_readings, read_side
 from msma.comparison import holm
-from msma.errors import ScaleError
+from msma.errors import CorpusError, ScaleError
 from msma.extraction import extract
 from msma.models import LoadedModel
 from msma.progress import progress
@@ -99,12 +99,17 @@ def read_pairs_states(
 
     Raises:
         ScaleError: When the partition is for another number of layers.
+        CorpusError: When a text has no token.
     """
     states = extract(loaded.network, pairs.texts, tokenizer=loaded.tokenizer, stack=stack, attention_texts=0)
     if partition.n_layers != states.n_layers:
         raise ScaleError(
             f"a partition of {partition.n_layers} layer entries came for a model of {states.n_layers}; "
             "find the scales of this model, or take ScalePartition.thirds"
+        )
+    if len(states) != 2 * len(pairs):
+        raise CorpusError(
+            f"{2 * len(pairs) - len(states)} texts of the pairs have no token for this tokenizer; leave their pairs out"
         )
     return PairStates(pairs, partition, states)
 

@@ -257,7 +257,7 @@ class PriceList:
         try:
             prices = tuple(Price.from_record(record) for record in content["prices"])
             return cls(prices, content["concept"], {}, content["task"], content["provenance"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"'{place}' holds no price list ({error}); make it again") from error
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from msma.cli.interventions import _numbers, _read_partition, _write_csv
@@ -124,7 +125,7 @@ def bias(
         partition=None if partition == "fused" else _read_partition(partition, loaded, stack=stack.value),
         stack=stack.value,
         seed=seed,
-        say=lambda words: console.print(f"[dim]· {words}[/dim]"),
+        say=lambda words: console.print(f"· {words}", style="dim", markup=False),
         **given,
     )
     save_figures(audit, out / "figures")
@@ -205,7 +206,7 @@ def _show(console: Console, audit: Any, out: Path) -> None:
     for test in dict.fromkeys(row.test for row in scales):
         own = {row.scale: row for row in scales if row.test == test}
         cells = ["–" if own[s].effect is None else f"{own[s].effect:+.2f}{_mark(own[s])}" for s in SCALES]
-        table.add_row(f"{test}: {own['local'].label}", *cells)
+        table.add_row(escape(f"{test}: {own['local'].label}"), *cells)
     console.print("", table, "")
     if audit.prices is not None:
         console.print(_price_table(audit.prices), "")
@@ -224,8 +225,8 @@ def _mark(row: Any) -> str:
 
 def _price_table(prices: Any) -> Table:
     table = Table(
-        title=f"what erasing {prices.concept} leaves and costs", title_justify="left", title_style="bold", box=None,
-        pad_edge=False,
+        title=f"what erasing {escape(prices.concept)} leaves and costs", title_justify="left", title_style="bold",
+        box=None, pad_edge=False,
     )  # fmt: skip
     for name in ("scale", "method", "share", "linear", "non-linear", prices.recommended.cost_units):
         table.add_column(name, justify="left" if name in ("scale", "method") else "right", no_wrap=True)

@@ -12,6 +12,7 @@ from msma._types import Scale
 from msma._types import Stack as StackName
 from msma.errors import ConfigError, ModelError, ScaleError
 from msma.interventions.attention import AttentionWatch
+from msma.interventions.erasure import Erasure
 from msma.interventions.operations import AttentionOperation, Operation, StateOperation
 from msma.interventions.ordering import register_early
 from msma.interventions.passes import REGIONS, Pass, Region, is_plain
@@ -157,12 +158,18 @@ def check_place(operation: Operation, layers: Sequence[int], scale: Any) -> None
         scale: Its name, for the message.
 
     Raises:
-        ScaleError: When nothing is there, or a replacement is for another scale.
+        ScaleError: When nothing is there, or a replacement or an erasure is for another scale.
     """
     if isinstance(operation, AttentionOperation) and not any(layer > 0 for layer in layers):
         raise ScaleError(
             f"the {scale} scale holds no block, only the embeddings, so there is no attention to change; "
             "choose another scale or another operation"
+        )
+    if isinstance(operation, Erasure) and not set(operation.projections) & set(layers):
+        named = ", ".join(map(str, sorted(operation.projections)))
+        raise ScaleError(
+            f"an erasure fitted on layer entries {named} came for {scale}, which holds none of them; act on its own "
+            "scale"
         )
     if isinstance(operation, Replacement) and not set(operation.layers) & set(layers):
         raise ScaleError(

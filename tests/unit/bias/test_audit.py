@@ -42,8 +42,18 @@ CROWS = (
     CrowsPair("a dog heard every song", "a spring heard every song", "stereo", "age"),
 )
 STEREOSET = tuple(
-    StereoItem("intrasentence", target, "profession", "the BLANK heard a song .", *(f"the {w} heard a song ." for w in words))
-    for target, words in (("man", ("man", "woman", "sea")), ("dog", ("dog", "bird", "letter")), ("child", ("child", "tree", "hour")))
+    StereoItem(
+        "intrasentence",
+        target,
+        "profession",
+        "the BLANK heard a song .",
+        *(f"the {w} heard a song ." for w in words),
+    )
+    for target, words in (
+        ("man", ("man", "woman", "sea")),
+        ("dog", ("dog", "bird", "letter")),
+        ("child", ("child", "tree", "hour")),
+    )
 )
 WINOBIAS = (
     WinoPair("the man heard the woman and she sang", "the man heard the woman and he sang", "type2", "man"),
@@ -178,7 +188,10 @@ def test_it_says_where_the_bias_is(made):
     assert len(said) == 7
     associations, location, carried, crows, stereoset, winobias, prices = said
     assert "1 at the intermediate scale, 0 at the global scale" in associations
-    assert "the strongest is first/second, more of first/more of second at the intermediate scale" in associations
+    assert (
+        "the strongest is first/second, more of first/more of second at the intermediate scale"
+        in associations
+    )
     assert "0 at the local scale" in associations
     assert "100% at the intermediate scale (100% to 100%" in location
     assert "50% at the local scale" in location
@@ -216,7 +229,9 @@ def test_without_a_folder_nothing_is_written(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = []
     found = audit_bias(
-        model, say=said.append, **settings(crows=(), stereoset=(), winobias=(), erase=(), documents=planted_documents(30))
+        model,
+        say=said.append,
+        **settings(crows=(), stereoset=(), winobias=(), erase=(), documents=planted_documents(30)),
     )
     assert list(tmp_path.iterdir()) == []
     assert (found.crows, found.stereoset, found.winobias, found.prices) == (None,) * 4
@@ -249,14 +264,16 @@ def test_a_model_without_a_head_is_told_what_can_be_run(asked, tmp_path):
     bare = LoadedModel(FAMILIES["gpt2"].build(), make_tokenizer("none"), "bare", None)
     given = settings(crows=(), stereoset=(), winobias=(), partition=ScalePartition.thirds(5))
     given[asked] = settings()[asked]
-    with pytest.raises(ModelError, match="no language-model head.*association tests and erasure"):
+    with pytest.raises(ModelError, match=r"no language-model head.*association tests and erasure"):
         audit_bias(bare, out=tmp_path, **given)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_without_a_head_is_audited_in_its_states(tmp_path):
     bare = LoadedModel(FAMILIES["bert"].build(), make_tokenizer("both"), "bare", None)
-    given = settings(crows=(), stereoset=(), winobias=(), partition=ScalePartition.thirds(5), erase=("global",))
+    given = settings(
+        crows=(), stereoset=(), winobias=(), partition=ScalePartition.thirds(5), erase=("global",)
+    )
     found = audit_bias(bare, out=tmp_path, **given)
     assert found.prices.recommended.scale == "global"
     assert found.prices.recommended.cost_units == "accuracy lost"
@@ -277,7 +294,9 @@ def test_a_model_without_a_head_is_audited_in_its_states(tmp_path):
         ({"pairs": gender_pairs().subset(range(64))}, CorpusError, "16 documents or more"),
     ],
 )
-def test_what_is_wrong_in_the_settings_is_told_before_anything_is_read(changes, error, message, model, tmp_path, monkeypatch):
+def test_what_is_wrong_in_the_settings_is_told_before_anything_is_read(
+    changes, error, message, model, tmp_path, monkeypatch
+):
     for name in ("associate", "extract", "read_pairs_states", "locate_bias"):
         monkeypatch.setattr(audit_module, name, None)
     with pytest.raises(error, match=message):
@@ -285,10 +304,13 @@ def test_what_is_wrong_in_the_settings_is_told_before_anything_is_read(changes, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_words_that_the_tokenizer_does_not_know_are_named(model):
-    strange = AssociationTest("strange", ("garden", "zebra"), ("wind", "sea"), ("sun", "star"), ("day", "quagga"), templates=FRAMES)
+def test_words_that_the_tokenizer_does_not_know_are_named(model, tmp_path):
+    strange = AssociationTest(
+        "strange", ("garden", "zebra"), ("wind", "sea"), ("sun", "star"), ("day", "quagga"), templates=FRAMES
+    )
     with pytest.raises(CorpusError, match="zebra"):
-        audit_bias(model, **settings(tests=[strange], crows=(), stereoset=(), winobias=(), erase=()))
+        audit_bias(model, out=tmp_path, **settings(tests=[strange]))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["bias.json", "location.json", "associations.json", "prices.json"])
@@ -307,7 +329,7 @@ def test_a_damaged_folder_is_told(name, made, tmp_path):
 
 
 def test_a_folder_without_an_audit_is_told(tmp_path):
-    with pytest.raises(StorageError, match="bias.json"):
+    with pytest.raises(StorageError, match=r"bias\.json"):
         BiasAudit.load(tmp_path)
 
 

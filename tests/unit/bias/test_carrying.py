@@ -80,7 +80,9 @@ def test_a_map_that_passes_one_direction_on_more_strongly_has_a_gain_above_one()
     linear = np.diag([4.0, *[1.0] * (D - 1)])
     strong = make(linear)[0].value("carried_gain", **PAIR)
     weak = make(linear, direction=np.eye(D)[3])[0].value("carried_gain", **PAIR)
-    plain = make(np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0])[0].value("carried_gain", **PAIR)
+    plain = make(np.linalg.qr(np.random.default_rng(1).normal(size=(D, D)))[0])[0].value(
+        "carried_gain", **PAIR
+    )
     assert strong > 1.3
     assert weak < 0.8
     assert plain == pytest.approx(1.0, abs=1e-4)
@@ -109,7 +111,9 @@ def test_a_map_that_destroys_the_direction_carries_nothing():
     assert abs(rows["carried_cosine"].value) < rows["carried_cosine"].floor
     assert rows["carried_variance"].high < 0.1
     # The other step, whose scales both show it, carries all of it.
-    assert result.value("carried_variance", source="intermediate", target="local") == pytest.approx(1.0, abs=1e-4)
+    assert result.value("carried_variance", source="intermediate", target="local") == pytest.approx(
+        1.0, abs=1e-4
+    )
 
 
 def test_maps_fitted_on_shuffled_pairs_carry_nothing():
@@ -172,7 +176,10 @@ def test_where_a_scale_has_the_same_states_there_is_nothing_to_carry(scale):
 def test_each_pair_of_scales_has_three_rows_and_the_concept_is_kept():
     result, _ = make(np.eye(D))
     assert len(result.rows) == 3 * len({(row.source, row.target) for row in result.rows})
-    assert {(row.source, row.target) for row in result.rows} >= {("global", "intermediate"), ("intermediate", "local")}
+    assert {(row.source, row.target) for row in result.rows} >= {
+        ("global", "intermediate"),
+        ("intermediate", "local"),
+    }
     assert result.provenance["concept"] == "side"
     assert result.name == "bias_carried"
 
@@ -212,7 +219,11 @@ def few_states(held):
     base, train, pairs = rng.normal(size=(N, D)), rng.normal(size=(300, D)), pairs_of()
     told = np.concatenate([base + 1.0, base - 1.0])
     alignment = Alignment(RidgeMap()).fit(states_of([train, train, train]), PARTITION)
-    return alignment, PairStates(pairs, PARTITION, states_of([told] * 3, texts=pairs.texts)), states_of([held] * 3)
+    return (
+        alignment,
+        PairStates(pairs, PARTITION, states_of([told] * 3, texts=pairs.texts)),
+        states_of([held] * 3),
+    )
 
 
 def test_ordinary_texts_that_come_twice_are_no_trouble():

@@ -58,12 +58,17 @@ def given(tmp_path_factory):
             [(pairs.first[i], pairs.second[i], pairs.documents[i], pairs.words[i]) for i in kept],
         ),
         "texts": write_csv(
-            folder / "texts.csv", ("text", "topic"), [(d.text, d.labels["topic"]) for d in planted_documents(60)]
+            folder / "texts.csv",
+            ("text", "topic"),
+            [(d.text, d.labels["topic"]) for d in planted_documents(60)],
         ),
         "crows": write_csv(
             folder / "crows.csv",
             CROWS,
-            [("the woman slept .", "the river slept .", "stereo", "gender"), ("a dog ran", "a hill ran", "antistereo", "age")],
+            [
+                ("the woman slept .", "the river slept .", "stereo", "gender"),
+                ("a dog ran", "a hill ran", "antistereo", "age"),
+            ],
         ),
     }
 
@@ -85,12 +90,18 @@ def command(given, *extra, **changes):
 
 def test_a_whole_run(given, tmp_path, capsys):
     arguments = command(
-        given, concept="side", crows=given["crows"], erase="global,local", methods="leace", strengths="1", out=str(tmp_path / "out")
+        given,
+        concept="side",
+        crows=given["crows"],
+        erase="global,local",
+        methods="leace",
+        strengths="1",
+        out=str(tmp_path / "out"),
     )
     assert run(arguments) == 0
     printed = capsys.readouterr().out
-    assert "association tests by scale" in printed
-    assert "first/second, more of first/more" in printed  # the rest of the name on a line of its own
+    assert "association tests" in printed
+    assert "sides: first/second, more of first" in printed
     for scale in ("local", "intermediate", "global"):
         assert scale in printed
     assert "what erasing side leaves and costs" in printed
@@ -102,14 +113,19 @@ def test_a_whole_run(given, tmp_path, capsys):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "settings.json", "scales.json", "associations.json", "location.json", "carried.json", "crows.json",
-        "prices.json", "eraser.safetensors", "results.json", "bias.json", "figures",
+        "prices.json", "eraser.safetensors", "results.json", "results.csv", "bias.json", "figures",
     }  # fmt: skip
     figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
-    assert {f"{name}.{kind}" for name in ("associations", "layers", "prices") for kind in ("svg", "png")} <= figures
+    assert {
+        f"{name}.{kind}" for name in ("associations", "layers", "prices") for kind in ("svg", "png")
+    } <= figures
     audit = BiasAudit.load(tmp_path / "out")
     for price in audit.prices.erasures:
         assert f"{price.output_linear.value:.0%}" in printed
-    assert [p.scale for p in audit.prices.erasures] == ["local", "global"]  # in the order of scales, not as typed
+    assert [p.scale for p in audit.prices.erasures] == [
+        "local",
+        "global",
+    ]  # in the order of scales, not as typed
     assert audit.provenance["label"] == "topic"
     # The eraser that is written fits the model it came from.
     eraser = ScaleEraser.load(tmp_path / "out" / "eraser.safetensors")
@@ -122,7 +138,14 @@ def test_a_whole_run(given, tmp_path, capsys):
     assert content["name"] == "bias"
     assert len(content["rows"]) == len(audit.to_result().rows)
     metrics = {row["metric"] for row in content["rows"]}
-    assert {"association_sides", "bias_probe", "carried_cosine", "crows", "readable_output_linear", "price_loss"} <= metrics
+    assert {
+        "association_sides",
+        "bias_probe",
+        "carried_cosine",
+        "crows",
+        "readable_output_linear",
+        "price_loss",
+    } <= metrics
 
     # Other settings in the same folder are refused.
     assert run(command(given, concept="side", out=str(tmp_path / "out"))) == 2
@@ -137,6 +160,25 @@ def test_a_run_with_the_fewest_options(given, tmp_path, monkeypatch, capsys):
     assert "eraser" not in printed
     assert (tmp_path / "bias" / "bias.json").is_file()
     assert BiasAudit.load(tmp_path / "bias").partition.n_layers == 5
+
+
+def test_names_in_brackets_are_printed_as_they_are(given, tmp_path, capsys):
+    lists = write_json(
+        tmp_path / "l.json", {**LISTS, "name": "[/bold]", "names": ["[x", "[/y]", "[red]a", "b]"]}
+    )
+    arguments = command(
+        given,
+        lists=lists,
+        concept="[/side]",
+        erase="global",
+        methods="leace",
+        strengths="1",
+        out=str(tmp_path / "out"),
+    )
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "[/bold]: [x/[/y], [red]a/b]" in printed
+    assert "what erasing [/side] leaves and costs" in printed
 
 
 def one_line(capsys):
@@ -164,6 +206,9 @@ def typed(**options):
     return lambda folder: options
 
 
+FEW = "first,second\n" + "".join(f"the {a} ran,the {b} ran\n" for a, b in zip(FIRST, SECOND, strict=True))
+DEMO = {"texts": "demo", "column": None, "label-column": None}
+
 MISTAKES = {
     "one word": (lists_of(targets_x=["river"]), "river|one|1|two"),
     "a word twice": (lists_of(targets_x=["river", "river", "boat"]), "river"),
@@ -179,13 +224,16 @@ MISTAKES = {
     "pairs that are not JSON": (file_of("pairs", "p.jsonl", "{"), "is not JSONL"),
     "few pairs": (file_of("pairs", "p.csv", "first,second\na,b\n"), "1 pairs of 1 documents came"),
     "few documents of pairs": (
-        file_of("pairs", "p.csv", "first,second\n" + "".join(f"the {a} ran,the {b} ran\n" for a, b in zip(FIRST, SECOND, strict=True))),
+        file_of("pairs", "p.csv", FEW),
         "16 documents or more",
     ),
     "equal texts": (file_of("pairs", "p.csv", "first,second\n" + "a,a\n" * 10), "the same text twice"),
     "no crows": (typed(crows="absent.csv"), "absent.csv"),
     "crows of other columns": (file_of("crows", "c.csv", "more,less\na,b\n"), "sent_more"),
-    "crows of another direction": (file_of("crows", "c.csv", ",".join(CROWS) + "\na,b,both,age\n"), "stereo or antistereo"),
+    "crows of another direction": (
+        file_of("crows", "c.csv", ",".join(CROWS) + "\na,b,both,age\n"),
+        "stereo or antistereo",
+    ),
     "empty crows": (file_of("crows", "c.csv", ",".join(CROWS) + "\n"), "holds no pair"),
     "no stereoset": (typed(stereoset="absent.json"), "absent.json"),
     "stereoset that is not JSON": (file_of("stereoset", "s.json", "not json"), "is not JSON"),
@@ -207,7 +255,7 @@ MISTAKES = {
     "a partition that is no partition": (typed(partition="0-1|2"), "expected three ranges"),
     "no partition": (typed(partition="absent.json"), "absent.json"),
     "no number of documents": (typed(**{"max-documents": "0"}), "max_documents 0 came; expected 1 or more"),
-    "no documents of the demonstration": (typed(texts="demo", column=None, **{"label-column": None, "max-documents": "-5"}), "max_documents -5 came; expected 1 or more"),
+    "no documents of the demonstration": (typed(**DEMO, **{"max-documents": "-5"}), "max_documents -5 came; expected"),
 }  # fmt: skip
 
 
@@ -252,7 +300,9 @@ def test_a_model_without_a_head_is_audited_without_language_tests(given, tmp_pat
     for part in (bert.build(), make_tokenizer("both")):
         part.save_pretrained(tmp_path / "encoder")
     encoder = {**given, "model": str(tmp_path / "encoder")}
-    assert run(command(encoder, erase="global", methods="leace", strengths="1", out=str(tmp_path / "out"))) == 0
+    assert (
+        run(command(encoder, erase="global", methods="leace", strengths="1", out=str(tmp_path / "out"))) == 0
+    )
     assert "accuracy lost" in capsys.readouterr().out
     assert not VOCABULARY.get("zebra")
 
@@ -260,5 +310,14 @@ def test_a_model_without_a_head_is_audited_without_language_tests(given, tmp_pat
 def test_the_help_names_every_option(capsys):
     assert run(["bias", "--help"]) == 0
     printed = capsys.readouterr().out
-    for option in ("--lists", "--pairs", "--crows", "--stereoset", "--winobias", "--erase", "--strengths", "--json"):
+    for option in (
+        "--lists",
+        "--pairs",
+        "--crows",
+        "--stereoset",
+        "--winobias",
+        "--erase",
+        "--strengths",
+        "--json",
+    ):
         assert option in printed

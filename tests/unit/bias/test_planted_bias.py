@@ -154,7 +154,14 @@ def test_the_price_list_reads_its_own_file(prices, tmp_path):
 def test_a_scale_without_it_cannot_be_erased():
     pairs = planted_pairs()
     with pytest.raises(ShapeError, match="no layer of the global scale shows a linear trace of side"):
-        fit_eraser(planted_bias(), pairs.texts, pairs.labels.tolist(), scale="global", partition=PARTITION, name="side")
+        fit_eraser(
+            planted_bias(),
+            pairs.texts,
+            pairs.labels.tolist(),
+            scale="global",
+            partition=PARTITION,
+            name="side",
+        )
 
 
 def test_gender_pairs_are_sound():

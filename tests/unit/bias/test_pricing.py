@@ -26,13 +26,18 @@ from tiny import VOCABULARY, make_tokenizer
 def documents(n=60, **labels):
     """Documents whose labels are lists, one value each."""
     return [
-        Document(f"text {i}", f"d{i}", labels={name: values[i % len(values)] for name, values in labels.items()})
+        Document(
+            f"text {i}", f"d{i}", labels={name: values[i % len(values)] for name, values in labels.items()}
+        )
         for i in range(n)
     ]
 
 
 def test_parts_are_thirds_and_share_no_document():
-    twice = [*documents(60, topic=["a", "b"]), *(replace(d, text=f"more of {d.text}") for d in documents(60, topic=["a", "b"]))]
+    twice = [
+        *documents(60, topic=["a", "b"]),
+        *(replace(d, text=f"more of {d.text}") for d in documents(60, topic=["a", "b"])),
+    ]
     found = OrdinaryTexts.from_documents(twice)
     parts = [{text.split()[-1] for text in part} for part in (found.reference, found.train, found.test)]
     assert not parts[0] & parts[1]
@@ -60,7 +65,9 @@ def test_as_many_are_drawn_as_asked_for_and_the_seed_fixes_which():
 
 def test_blank_documents_are_left_out():
     given = [*documents(20), Document("  ", "blank")]
-    assert sum(OrdinaryTexts.from_documents(given).describe()[p] for p in ("reference", "train", "test")) == 20
+    assert (
+        sum(OrdinaryTexts.from_documents(given).describe()[p] for p in ("reference", "train", "test")) == 20
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +94,9 @@ def test_documents_without_a_value_are_no_part_of_the_task():
     found = OrdinaryTexts.from_documents(documents(90, topic=["a", "b", None]))
     assert found.task == "topic"
     assert set(found.train_labels) == {"a", "b", None}
-    assert len(found.task_documents) == sum(value is not None for value in found.test_labels) < len(found.test)
+    assert (
+        len(found.task_documents) == sum(value is not None for value in found.test_labels) < len(found.test)
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +125,12 @@ def test_test_labels_that_training_lacks_are_left_out():
 
 # ------------------------------------------------------------------------------------------------------------ nats
 
-TEXTS = ("the river rose in spring", "snow", "a bird sang every morning ; the child heard the song", "no one came .")
+TEXTS = (
+    "the river rose in spring",
+    "snow",
+    "a bird sang every morning ; the child heard the song",
+    "no one came .",
+)
 
 
 def causal_nats(loaded, text, limit):
@@ -149,9 +163,13 @@ def test_nats_of_a_model_of_fixed_chances_are_known():
     def nats(words):
         return -np.mean([math.log((VOCABULARY[word] + 1) / total) for word in words])
 
-    assert text_nats(fixed_decoder(), ["the river rose"])[0] == pytest.approx(nats(["river", "rose"]), rel=1e-5)
+    assert text_nats(fixed_decoder(), ["the river rose"])[0] == pytest.approx(
+        nats(["river", "rose"]), rel=1e-5
+    )
     # One word alone: the only one that can be hidden.
-    assert text_nats(fixed_encoder(), ["river", "snow"]) == pytest.approx([nats(["river"]), nats(["snow"])], rel=1e-5)
+    assert text_nats(fixed_encoder(), ["river", "snow"]) == pytest.approx(
+        [nats(["river"]), nats(["snow"])], rel=1e-5
+    )
 
 
 def test_nats_of_an_encoder_are_those_of_the_tokens_that_are_hidden():
@@ -160,7 +178,9 @@ def test_nats_of_an_encoder_are_those_of_the_tokens_that_are_hidden():
     for text in TEXTS:
         ids = loaded.tokenizer(text)["input_ids"]
         places = list(range(1, len(ids) - 1))
-        hidden = np.random.default_rng([seed, *ids]).choice(places, size=max(1, round(0.15 * len(places))), replace=False)
+        hidden = np.random.default_rng([seed, *ids]).choice(
+            places, size=max(1, round(0.15 * len(places))), replace=False
+        )
         shown = torch.tensor([ids])
         shown[0, hidden] = loaded.tokenizer.mask_token_id
         with torch.no_grad():
@@ -194,7 +214,13 @@ def test_labels_that_mean_nothing_are_read_at_chance():
 
 
 def test_there_is_no_task_without_a_label():
-    assert read_task(planted_bias(), OrdinaryTexts.from_documents([replace(d, labels={}) for d in planted_documents(30)])) is None
+    assert (
+        read_task(
+            planted_bias(),
+            OrdinaryTexts.from_documents([replace(d, labels={}) for d in planted_documents(30)]),
+        )
+        is None
+    )
 
 
 def test_a_text_without_a_token_is_told_rather_than_paired_with_the_wrong_label():
@@ -210,7 +236,19 @@ def reading(value, half=0.05):
     return Reading(value, value - half, value + half, 0.5, 100)
 
 
-def line(scale, left, cost, *, method="leace", strength=1.0, change=0.1, half=0.02, nonlinear=None, chosen=None, **more):
+def line(
+    scale,
+    left,
+    cost,
+    *,
+    method="leace",
+    strength=1.0,
+    change=0.1,
+    half=0.02,
+    nonlinear=None,
+    chosen=None,
+    **more,
+):
     return Price(
         scale=scale,
         method=method,
@@ -227,7 +265,9 @@ def line(scale, left, cost, *, method="leace", strength=1.0, change=0.1, half=0.
 
 
 CLEAN = replace(
-    line("none", 0.95, 0.0, method="none", strength=0.0, change=0.0, half=0.0), here_linear=None, here_nonlinear=None
+    line("none", 0.95, 0.0, method="none", strength=0.0, change=0.0, half=0.0),
+    here_linear=None,
+    here_nonlinear=None,
 )
 
 
@@ -248,7 +288,10 @@ def test_where_none_is_at_chance_the_ones_that_leave_least_are_taken():
     close = line("local", 0.74, 0.1, change=0.5)  # its interval holds 0.70
     far = line("intermediate", 0.90, 0.0, change=0.1)
     assert listed(least, close, far).recommended is close
-    assert "None of 3 settings brings a linear probe at the last layer to chance" in listed(least, close, far).describe()
+    assert (
+        "None of 3 settings brings a linear probe at the last layer to chance"
+        in listed(least, close, far).describe()
+    )
 
 
 def test_the_choice_goes_by_training_pairs_alone():
@@ -258,7 +301,9 @@ def test_the_choice_goes_by_training_pairs_alone():
 
 
 def test_a_cost_that_never_varies_is_chosen_in_spite_of_rounding():
-    above = replace(line("local", 0.5, 0.1), loss=Change(0.1, 0.1 + 1e-16, 0.1 + 1e-16), chosen_by=reading(0.8))
+    above = replace(
+        line("local", 0.5, 0.1), loss=Change(0.1, 0.1 + 1e-16, 0.1 + 1e-16), chosen_by=reading(0.8)
+    )
     above = replace(above, chosen_by=Reading(0.8, 0.8 + 2e-16, 0.9, 0.5, 100))
     assert above.loss.low > above.loss.value
     assert listed(above).recommended is above
@@ -270,9 +315,9 @@ def test_the_frontier_holds_what_no_other_beats():
     beaten = line("intermediate", 0.7, 0.2)
     worse = line("intermediate", 0.8, 0.4, strength=0.5)
     found = listed(best, middle, beaten, worse)
-    assert [p for p in found.frontier] == [CLEAN, middle, best]
+    assert list(found.frontier) == [CLEAN, middle, best]
     gain = line("local", 0.6, -0.1)  # cheaper than nothing and less to read: the model as it is is beaten
-    assert [p for p in listed(best, gain).frontier] == [gain, best]
+    assert list(listed(best, gain).frontier) == [gain, best]
     twin = line("local", 0.5, 0.3)
     assert len(listed(best, twin).frontier) == 3
 
@@ -363,8 +408,19 @@ def test_rows_hold_every_number():
     }  # fmt: skip
     assert {row.map for row in full.values()} == {"leace 1"}
     left = full["readable_output_linear"]
-    assert (left.value, left.low, left.high, left.null, left.floor, left.n) == (0.5, 0.45, 0.55, 0.5, 0.5, 100)
-    assert (full["price_loss"].value, full["price_loss"].units, full["price_task"].value) == (0.1, "nats", -0.1)
+    assert (left.value, left.low, left.high, left.null, left.floor, left.n) == (
+        0.5,
+        0.45,
+        0.55,
+        0.5,
+        0.5,
+        100,
+    )
+    assert (full["price_loss"].value, full["price_loss"].units, full["price_task"].value) == (
+        0.1,
+        "nats",
+        -0.1,
+    )
     assert (full["score_crows"].null, full["score_icat"].value) == (50.0, 70.0)
     assert {row.metric for row in result.where(map="leace 0.5")} == {
         *(f"readable_{place}_{kind}" for place in ("here", "output") for kind in ("linear", "nonlinear")),
@@ -384,7 +440,9 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     )
     found = listed(*lines, task="topic", provenance={"seed": 0})
     assert found.save(tmp_path / "a" / "b") == tmp_path / "a" / "b"
-    assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["prices.json"]  # no eraser, so none is written
+    assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == [
+        "prices.json"
+    ]  # no eraser, so none is written
     again = PriceList.load(tmp_path / "a" / "b")
     assert again.prices == found.prices
     assert (again.concept, again.task, again.provenance) == ("side", "topic", {"seed": 0})
@@ -398,9 +456,13 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     ("content", "message"),
     [
         ("{}", "holds no price list"),
-        ('{"prices": [{"scale": "local"}], "concept": "c", "task": null, "provenance": {}}', "holds no price list"),
+        (
+            '{"prices": [{"scale": "local"}], "concept": "c", "task": null, "provenance": {}}',
+            "holds no price list",
+        ),
         ('{"prices": [{"magic": 1}]}', "holds no price list"),
         ("[1]", "holds no price list"),
+        ('{"prices": [1], "concept": "c", "task": null, "provenance": {}}', "holds no price list"),
         ("{", "not valid JSON"),
     ],
 )
@@ -451,7 +513,12 @@ def test_a_model_without_the_concept_has_nothing_to_price():
     ordinary = OrdinaryTexts.from_documents(planted_documents(40))
     with pytest.raises(ShapeError, match="no scale of 'planted bias' shows a linear trace of side"):
         price_erasure(
-            planted_bias(strength=0.0), few_pairs(), ordinary, partition=PARTITION, scales=("global",), methods=("leace",)
+            planted_bias(strength=0.0),
+            few_pairs(),
+            ordinary,
+            partition=PARTITION,
+            scales=("global",),
+            methods=("leace",),
         )
 
 
@@ -488,7 +555,12 @@ def test_without_head_and_label_the_price_is_the_change():
 def test_an_interrupted_list_goes_on_where_it_stopped(tmp_path, monkeypatch):
     ordinary = OrdinaryTexts.from_documents(planted_documents(40), label="topic")
     model = planted_bias(strength=3.0)
-    options = {"partition": PARTITION, "scales": ("intermediate",), "methods": ("leace",), "strengths": (0.5, 1.0)}
+    options = {
+        "partition": PARTITION,
+        "scales": ("intermediate",),
+        "methods": ("leace",),
+        "strengths": (0.5, 1.0),
+    }
     whole = price_erasure(model, few_pairs(), ordinary, **options)
     from msma.bias import pricing
 
@@ -526,11 +598,22 @@ def test_prices_are_read_on_pairs_that_nothing_was_fitted_on():
     assert not (set(fit.documents) | set(train.documents)) & set(test.documents)
     ordinary = OrdinaryTexts.from_documents(planted_documents(40), label="topic")
     found = price_erasure(
-        planted_bias(strength=3.0), pairs, ordinary, partition=PARTITION, scales=("intermediate",), methods=("leace",), strengths=(1.0,)
+        planted_bias(strength=3.0),
+        pairs,
+        ordinary,
+        partition=PARTITION,
+        scales=("intermediate",),
+        methods=("leace",),
+        strengths=(1.0,),
     )
     assert found.clean.output_linear.n == 2 * len(test)
     assert found.clean.chosen_by.n == 2 * len(train)
-    assert found.provenance["pairs"] == {"source": "planted", "fit": len(fit), "train": len(train), "test": len(test)}
+    assert found.provenance["pairs"] == {
+        "source": "planted",
+        "fit": len(fit),
+        "train": len(train),
+        "test": len(test),
+    }
     assert found.clean.change == 0.0
     assert found.clean.loss == Change(0.0, 0.0, 0.0)
     assert isinstance(pairs, TextPairs)

@@ -67,7 +67,9 @@ def test_a_crossed_side_is_read_by_the_probe_that_is_not_linear_alone():
 @kinds
 def test_the_control_is_chance_even_where_the_side_is_plain(kind):
     rng = np.random.default_rng(3)
-    found = [read_side(linear(rng, gap=8.0), linear(rng, gap=8.0), kind=kind, seed=seed) for seed in range(25)]
+    found = [
+        read_side(linear(rng, gap=8.0), linear(rng, gap=8.0), kind=kind, seed=seed) for seed in range(25)
+    ]
     assert min(f.value for f in found) > 0.95
     assert np.mean([f.control for f in found]) == pytest.approx(0.5, abs=0.03)
 
@@ -80,7 +82,9 @@ def test_on_noise_it_is_unbiased_and_its_interval_holds(how, covers):
     found = []
     for seed in range(100):
         one = noise(rng, n=60, d=4)
-        found.append(read_side(one, noise(rng, n=60, d=4), seed=seed) if how == "read" else cross_read(one, seed=seed))
+        found.append(
+            read_side(one, noise(rng, n=60, d=4), seed=seed) if how == "read" else cross_read(one, seed=seed)
+        )
     values = np.array([f.value for f in found])
     assert abs(values.mean() - 0.5) < 3 * values.std() / np.sqrt(len(values)) + 0.005
     inside = np.mean([f.low <= 0.5 <= f.high for f in found])
@@ -91,7 +95,10 @@ def test_on_noise_it_is_unbiased_and_its_interval_holds(how, covers):
 def test_the_probe_that_is_not_linear_is_unbiased_on_noise_too():
     rng = np.random.default_rng(5)
     values = np.array(
-        [read_side(noise(rng, n=60), noise(rng, n=60), kind="nonlinear", seed=seed).value for seed in range(60)]
+        [
+            read_side(noise(rng, n=60), noise(rng, n=60), kind="nonlinear", seed=seed).value
+            for seed in range(60)
+        ]
     )
     assert abs(values.mean() - 0.5) < 3 * values.std() / np.sqrt(len(values)) + 0.005
 
@@ -136,7 +143,9 @@ def test_units_do_not_matter(kind):
     train, test = linear(rng), linear(rng)
     scale, move = 10.0 ** rng.uniform(-3, 3, size=6), 5 * rng.normal(size=6)
     moved = [Sides(s.states * scale + move, s.documents) for s in (train, test)]
-    assert read_side(*moved, kind=kind).value == pytest.approx(read_side(train, test, kind=kind).value, abs=0.01)
+    assert read_side(*moved, kind=kind).value == pytest.approx(
+        read_side(train, test, kind=kind).value, abs=0.01
+    )
 
 
 def test_the_same_seed_gives_the_same():
@@ -151,7 +160,10 @@ def test_no_document_is_read_by_a_probe_that_saw_it():
     """States that name their document and nothing else: a probe that saw it would remember its sides."""
     rng = np.random.default_rng(10)
     n_documents, n = 30, 30
-    states = np.concatenate([np.eye(n_documents), -np.eye(n_documents)]) * rng.choice([-1, 1], size=n)[np.tile(np.arange(n), 2)][:, None]
+    states = (
+        np.concatenate([np.eye(n_documents), -np.eye(n_documents)])
+        * rng.choice([-1, 1], size=n)[np.tile(np.arange(n), 2)][:, None]
+    )
     sides = Sides(states, np.arange(n))
     assert read_side(sides, sides).value > 0.9
     assert cross_read(sides).value == pytest.approx(0.5, abs=0.2)

@@ -18,7 +18,9 @@ MODELS = {
     "t5-decoder": ("writer", "decoder"),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
-CONCEPT = torch.tensor([[1.0, 0.3], [0.0, -1.0], [1.0, 2.0], [0.0, 0.0], [1.0, 0.7], [0.0, 0.1], [0.0, 5.0], [1.0, 1.0]])
+CONCEPT = torch.tensor(
+    [[1.0, 0.3], [0.0, -1.0], [1.0, 2.0], [0.0, 0.0], [1.0, 0.7], [0.0, 0.1], [0.0, 5.0], [1.0, 1.0]]
+)
 
 
 def model_of(name):

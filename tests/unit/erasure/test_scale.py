@@ -1,5 +1,6 @@
 """An eraser of a scale leaves no difference of means at any of its layers, live, saved and loaded."""
 
+import json
 from functools import cache
 
 import numpy as np
@@ -32,7 +33,13 @@ FRAMES = ("the {} slept .", "every {} ran slowly and sang", "no {} , never !", "
 FIRST, SECOND = ("woman", "dog"), ("man", "bird")
 PAIRED = [*(f.format(w) for f in FRAMES for w in FIRST), *(f.format(w) for f in FRAMES for w in SECOND)]
 SIDES = ["first"] * 16 + ["second"] * 16
-ORDINARY = [*TEXTS, "the river rose", "snow fell on the village", "a letter came in the morning", "the moon rose slowly"]
+ORDINARY = [
+    *TEXTS,
+    "the river rose",
+    "snow fell on the village",
+    "a letter came in the morning",
+    "the moon rose slowly",
+]
 
 
 def model_of(name):
@@ -186,7 +193,10 @@ def token_states(name, texts, layer, weight):
     rows, weights = [], []
     for row in encode_texts(loaded, stack, texts):
         found = {}
-        with torch.no_grad(), stack.reading(lambda k, states, found=found: found.__setitem__(k, states.clone())) as run:
+        with (
+            torch.no_grad(),
+            stack.reading(lambda k, states, found=found: found.__setitem__(k, states.clone())) as run,
+        ):
             run(stack.collate([row.ids], sources=None if row.source is None else [row.source]))
         tokens = found[layer][0, : len(row.ids)].double().numpy()
         rows.append(tokens)
@@ -203,7 +213,11 @@ def changed(eraser, layer, states, weights):
 @pytest.mark.parametrize("name", ["gpt2", "bert", "t5-encoder"])
 def test_reference_texts_make_the_change_of_the_mixture_least(name):
     """Each part of the mixture about its own mean, since those are the moments that are asked to change least."""
-    plain, fair, projected = fitted(name), fitted(name, has_reference=True), fitted(name, "projection", has_reference=True)
+    plain, fair, projected = (
+        fitted(name),
+        fitted(name, has_reference=True),
+        fitted(name, "projection", has_reference=True),
+    )
     layer = plain.layers[0]
     mean = plain.erasure.projections[layer].mean
     parts = []
@@ -212,7 +226,10 @@ def test_reference_texts_make_the_change_of_the_mixture_least(name):
         own = weights @ states / weights.sum()
         parts.append((states - own + mean, weights))
     states, weights = (np.concatenate(p) for p in zip(*parts, strict=True))
-    costs = {n: changed(e, layer, states, weights) for n, e in (("plain", plain), ("fair", fair), ("projected", projected))}
+    costs = {
+        n: changed(e, layer, states, weights)
+        for n, e in (("plain", plain), ("fair", fair), ("projected", projected))
+    }
     assert costs["fair"] <= costs["plain"] * (1 + 1e-6)
     assert costs["fair"] <= costs["projected"] * (1 + 1e-6)
     assert costs["fair"] < 0.99 * max(costs["plain"], costs["projected"])
@@ -224,7 +241,10 @@ def test_at_the_first_layer_it_is_leace_of_pooled_and_last_tokens():
     eraser = fitted("gpt2")
     layer = eraser.layers[0]
     states, weights = token_states("gpt2", PAIRED, layer, 1.0)
-    lengths = [row.length for row in encode_texts(model_of("gpt2")[0], find_sites(model_of("gpt2")[0].network).stack, PAIRED)]
+    lengths = [
+        row.length
+        for row in encode_texts(model_of("gpt2")[0], find_sites(model_of("gpt2")[0].network).stack, PAIRED)
+    ]
     ends = np.cumsum(lengths)
     z = np.repeat([1.0, 0.0], 16) - 0.5
     pooled = np.array([states[e - n : e].mean(axis=0) for e, n in zip(ends, lengths, strict=True)])
@@ -241,7 +261,12 @@ def test_at_the_first_layer_it_is_leace_of_pooled_and_last_tokens():
 @pytest.mark.parametrize("name", ["gpt2", "llama", "t5-decoder"])
 def test_writing_with_a_cache_is_writing_without_one(name):
     loaded, _ = model_of(name)
-    ids = loaded.tokenizer(["the river rose in spring , and", "snow fell"], padding=True, padding_side="left", return_tensors="pt")
+    ids = loaded.tokenizer(
+        ["the river rose in spring , and", "snow fell"],
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+    )
     options = {
         "input_ids": ids["input_ids"],
         "attention_mask": ids["attention_mask"],
@@ -278,7 +303,12 @@ def test_saved_and_loaded_it_does_the_same(name, tmp_path):
     eraser = fitted(name).at(0.75)
     path = eraser.save(tmp_path / "eraser.safetensors")
     again = ScaleEraser.load(path)
-    assert (again.scale, again.layers, again.method, again.name) == ("intermediate", eraser.layers, "leace", "side")
+    assert (again.scale, again.layers, again.method, again.name) == (
+        "intermediate",
+        eraser.layers,
+        "leace",
+        "side",
+    )
     assert again.erasure.strength == 0.75
     assert again.provenance == eraser.provenance
     assert str(again) == str(eraser)
@@ -294,7 +324,10 @@ def test_another_models_weights_are_refused(tmp_path):
     eraser = ScaleEraser.load(fitted("gpt2").save(tmp_path / "e.safetensors"))
     eraser.check_origin(loaded.network)
     other = FAMILIES["gpt2"].build(seed=3)
-    with pytest.raises(OriginError, match="fitted on 'gpt2' came for a model whose weights differ"), eraser.acting(other):
+    with (
+        pytest.raises(OriginError, match="fitted on 'gpt2' came for a model whose weights differ"),
+        eraser.acting(other),
+    ):
         pass
     weight = next(find_sites(loaded.network).stack.module.parameters())
     before = weight.data.clone()
@@ -319,19 +352,25 @@ def test_a_damaged_file_is_told(tmp_path):
             ScaleEraser.load(file)
 
 
+def zeros(**shapes):
+    return {name.replace("_", "."): np.zeros(shape, dtype=np.float32) for name, shape in shapes.items()}
+
+
+FACTS = {"strength": 1.0, "scale": "local", "layers": [0], "method": "leace", "name": "c", "provenance": {}}
+
+
 @pytest.mark.parametrize(
     ("arrays", "metadata"),
     [
-        ({"weight": np.zeros(3, dtype=np.float32)}, {"content": "something else"}),
-        ({"weight": np.zeros(3, dtype=np.float32)}, {"facts": "[1, 2]"}),
-        ({"mean.0": np.zeros(3, dtype=np.float32)}, {"facts": '{"strength": 1.0}'}),
-        ({"mean.0": np.zeros(3, dtype=np.float32)}, {"facts": "no json"}),
-        (
-            {"mean.0": np.zeros(3, dtype=np.float32), "left.0": np.zeros((2, 1), dtype=np.float32), "right.0": np.zeros((1, 3), dtype=np.float32)},
-            {"facts": '{"strength": 1.0, "scale": "local", "layers": [0], "method": "leace", "name": "c", "provenance": {}}'},
-        ),
+        (zeros(weight=3), {"content": "something else"}),
+        (zeros(weight=3), {"facts": "[1, 2]"}),
+        (zeros(mean_0=3), {"facts": '{"strength": 1.0}'}),
+        (zeros(mean_0=3), {"facts": "no json"}),
+        (zeros(mean_0=3, left_0=(2, 1), right_0=(1, 3)), {"facts": json.dumps(FACTS)}),
+        (zeros(mean_0=3, left_0=(3, 1), right_0=(1, 3)), {"facts": json.dumps({**FACTS, "strength": "all"})}),
+        (zeros(mean_0=3, left_0=(3, 1), right_0=(1, 3)), {"facts": json.dumps({**FACTS, "layers": 3})}),
     ],
-)  # fmt: skip
+)
 def test_a_foreign_file_is_told(arrays, metadata, tmp_path):
     path = write_tensors(tmp_path / "other.safetensors", arrays, metadata=metadata)
     with pytest.raises(StorageError, match="holds no eraser"):
@@ -341,9 +380,17 @@ def test_a_foreign_file_is_told(arrays, metadata, tmp_path):
 def test_it_says_what_it_is():
     eraser = fitted("gpt2")
     rank = max(len(p.right) for p in eraser.erasure.projections.values())
-    assert str(eraser) == f"leace eraser of side at the intermediate scale: {len(eraser.layers)} layers, rank {rank}"
+    assert (
+        str(eraser)
+        == f"leace eraser of side at the intermediate scale: {len(eraser.layers)} layers, rank {rank}"
+    )
     about = eraser.provenance
-    assert (about["model"], about["texts"], about["reference"], about["values"]) == ("gpt2", 32, 0, ["first", "second"])
+    assert (about["model"], about["texts"], about["reference"], about["values"]) == (
+        "gpt2",
+        32,
+        0,
+        ["first", "second"],
+    )
     assert fitted("gpt2", has_reference=True).provenance["reference"] == len(ORDINARY)
 
 
@@ -360,7 +407,9 @@ def test_layers_can_be_given_by_number():
 
 def test_thirds_are_taken_where_no_partition_came():
     loaded, _ = model_of("bert")
-    assert fit_eraser(loaded, PAIRED, SIDES, scale="global").layers == tuple(ScalePartition.thirds(5)["global"])
+    assert fit_eraser(loaded, PAIRED, SIDES, scale="global").layers == tuple(
+        ScalePartition.thirds(5)["global"]
+    )
 
 
 def test_several_values_and_numbers_are_erased_too():
@@ -397,7 +446,11 @@ def test_layers_without_a_trace_are_said_and_left_alone():
         ({"method": "magic"}, ConfigError, "method 'magic' came; expected one of leace, projection"),
         ({"labels": SIDES[:-1]}, CorpusError, "32 texts and 31 labels"),
         ({"texts": "the river", "labels": SIDES}, CorpusError, "give one label a text"),
-        ({"texts": PAIRED[:7], "labels": SIDES[:3] + SIDES[-4:]}, CorpusError, "7 texts came; expected 8 or more"),
+        (
+            {"texts": PAIRED[:7], "labels": SIDES[:3] + SIDES[-4:]},
+            CorpusError,
+            "7 texts came; expected 8 or more",
+        ),
         ({"labels": ["same"] * 32}, ShapeError, "same value"),
         ({"texts": [*PAIRED[:-1], " "]}, CorpusError, "text 31 has no token"),
         ({"reference": [" "]}, CorpusError, "text 0 has no token"),

@@ -25,7 +25,9 @@ def test_states_are_those_of_the_formula(strength):
     for row in range(3):
         for token in range(4):
             h = states[row, token].numpy().astype(np.float64)
-            np.testing.assert_allclose(found[row, token], h - strength * left @ (right @ (h - mean)), atol=1e-5)
+            np.testing.assert_allclose(
+                found[row, token], h - strength * left @ (right @ (h - mean)), atol=1e-5
+            )
 
 
 def test_layers_that_are_not_named_are_left_as_they_are():
@@ -57,7 +59,10 @@ nan[0, 0], infinite[1] = np.nan, np.inf
     ("projection", "message"),
     [
         (AffineProjection(mean, left.T, right), r"shapes \(6,\), \(2, 6\), \(2, 6\) came for layer 1"),
-        (AffineProjection(mean, left, right[:1]), r"expected \(d_model,\), \(d_model, k\) and \(k, d_model\)"),
+        (
+            AffineProjection(mean, left, right[:1]),
+            r"expected \(d_model,\), \(d_model, k\) and \(k, d_model\)",
+        ),
         (AffineProjection(mean[:5], left, right), "came for layer 1"),
         (AffineProjection(np.ones((D, D)), left, right), "came for layer 1"),
         (AffineProjection(mean, left[:, 0], right[0]), "came for layer 1"),
