@@ -11,11 +11,8 @@ from msma._types import Stack as StackName
 from msma.corpora import Document
 from msma.errors import CorpusError
 from msma.extraction import extract
-from msma.generation import Continuation, nats_per_token, predict_masked
-from msma.models import LoadedModel, position_limit
+from msma.models import LoadedModel
 
-#: Tokens of a text whose surprise is measured, and the share of them that is hidden from an encoder.
-_TOKENS, _HIDDEN = 96, 0.15
 _FEWEST = 12
 _MOST_CLASSES, _FEWEST_A_CLASS = 20, 8
 
@@ -126,37 +123,6 @@ def _find_task(train: Sequence[Document], test: Sequence[Document], label: str |
             f"label '{label}' cannot be probed; one needs 2 to {_MOST_CLASSES} values that are no fractions"
         )
     return None
-
-
-def text_nats(
-    loaded: LoadedModel, texts: Sequence[str], *, seed: int = 0
-) -> Float[np.ndarray, " texts"] | None:
-    r"""Mean surprise of each text's first 96 tokens, as the model runs now.
-
-    For a decoder :math:`-\frac{1}{n} \sum_{t>1} \log p(w_t \mid w_{<t})`; for an encoder the same over 15 % of the
-    tokens, hidden all at once, the same ones in every run.
-
-    Args:
-        loaded: The model.
-        texts: The texts.
-        seed: Fixes which tokens are hidden.
-
-    Returns:
-        Nats a token for each text; ``None`` where the model has no head for that.
-    """
-    if loaded.head == "masked":
-        found = predict_masked(loaded, texts, share=_HIDDEN, seed=seed, max_tokens=_TOKENS)
-        counts = np.bincount(found.texts, minlength=len(texts))
-        sums = np.bincount(found.texts, weights=found.nats, minlength=len(texts))
-        return np.asarray(sums / np.maximum(counts, 1))
-    if loaded.head != "causal":
-        return None
-    rows, limit = [], min(_TOKENS, position_limit(loaded.network) or _TOKENS)
-    for text in texts:
-        ids = tuple(loaded.tokenizer(text, truncation=True, max_length=limit)["input_ids"])
-        rows.append(Continuation("", text, ids[:1], ids[1:], 0))
-    nats = nats_per_token(loaded, rows)
-    return np.asarray(np.where(np.isfinite(nats), nats, 0.0))
 
 
 def read_task(

@@ -18,7 +18,7 @@ from msma.bias.crows_scoring import crows_score
 from msma.bias.formats import CrowsPair, StereoItem
 from msma.bias.lists import AssociationTest
 from msma.bias.location import PairStates, read_pairs_states
-from msma.bias.ordinary import OrdinaryTexts, read_task, text_nats
+from msma.bias.ordinary import OrdinaryTexts, read_task
 from msma.bias.pairs import TextPairs
 from msma.bias.price import Change, Price
 from msma.bias.price_list import PriceList
@@ -27,6 +27,7 @@ from msma.bias.stereoset_scoring import stereoset_score
 from msma.erasure import ERASERS, ScaleEraser, fit_eraser
 from msma.errors import ConfigError, ShapeError
 from msma.extraction import extract
+from msma.generation import text_nats
 from msma.interventions import Acting
 from msma.models import LoadedModel
 from msma.resampling import bootstrap_interval

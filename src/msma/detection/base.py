@@ -106,7 +106,8 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]
         Returns:
             In (0, 1]; P(p <= alpha) <= alpha for clean samples exchangeable with those fitted on.
         """
-        return self.calibration_.p_values(self.score_samples(X))
+        scores = self.score_samples(X)
+        return self.calibration_.p_values(scores)
 
     def _read(self, X: Any, *, is_fitting: bool) -> Any:
         """Give samples as a finite float64 matrix, as wide as those fitted on."""

@@ -34,7 +34,7 @@ def register_early(module: nn.Module, hook: Callable[..., Any]) -> RemovableHand
         [12, 2]
     """
     handle = module.register_forward_hook(hook)
-    hooks = module._forward_hooks  # what register_forward_hook(prepend=True) reorders too
+    hooks: Any = module._forward_hooks  # what register_forward_hook(prepend=True) reorders too
     ours = [number for number in _OURS.get(module, []) if number in hooks]
     _OURS[module] = [*ours, handle.id]
     for number in reversed(_OURS[module]):

@@ -254,7 +254,7 @@ def _risks(
 def _check(
     is_correct: Any, scores: Any
 ) -> tuple[Float[np.ndarray, " samples"], Float[np.ndarray, " samples"]]:
-    right, values = as_numpy(is_correct), as_numpy(list(scores) if isinstance(scores, range) else scores)
+    right, values = as_numpy(is_correct), as_numpy(scores)
     if right.ndim != 1 or values.shape != right.shape or len(right) == 0:
         raise ShapeError(
             f"correctness came with shape {right.shape} and scores with {values.shape}; expected one each a sample, "

@@ -10,11 +10,12 @@ import torch
 from language import FAMILIES, loaded_model
 from letters import fixed_decoder, fixed_encoder
 from msma.bias import OrdinaryTexts, Price, PriceList, TextPairs, price_erasure
-from msma.bias.ordinary import read_task, text_nats
+from msma.bias.ordinary import read_task
 from msma.bias.price import Change
 from msma.bias.probing import Reading
 from msma.corpora import Document
 from msma.errors import ConfigError, CorpusError, ShapeError, StorageError
+from msma.generation import text_nats
 from msma.interventions.sites import find_sites
 from msma.models import LoadedModel
 from planted_bias import PARTITION, planted_bias, planted_documents, planted_pairs

@@ -137,7 +137,7 @@ def gated(rng):
     is_odd = rng.random(600) < 0.3
     confidence = 0.5 + 0.5 * rng.random(600)
     right = np.where(is_odd, rng.random(600) < 0.5, rng.random(600) < 0.98)
-    return np.column_stack([confidence, 1 - confidence]), right, -is_odd + 0.1 * rng.normal(size=600)
+    return np.column_stack([confidence, 1 - confidence]), right, 0.1 * rng.normal(size=600) - 1.0 * is_odd
 
 
 def test_a_detector_that_sees_the_errors_is_told_to_be_the_better_gate(gated):

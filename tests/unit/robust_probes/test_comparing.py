@@ -7,7 +7,7 @@ from msma.errors import ConfigError, CorpusError, ShapeError
 from msma.robust_probes import LabelledStates, PlainProbe, compare_probes
 
 SIGNALS = (4.0, 1.5, 1.5)
-QUICK = {"penalties": (0.1, 0.01), "n_resamples": 300}
+QUICK = {"penalties": (0.01, 0.001), "n_resamples": 300}
 
 
 @pytest.fixture
@@ -27,13 +27,16 @@ def broken(draw):
 
 def test_planted_gains_are_found(broken):
     assert broken.value("accuracy", map="plain", target=None, split="clean") > 0.99
-    assert broken.value("accuracy", map="plain", target=None, split="local broken") < 0.7
+    assert broken.value("accuracy", map="plain", target=None, split="local broken") < 0.85
     assert broken.value("accuracy", map="plain", target="local", split="local broken") < 0.55
     for name in ("gated ensemble", "augmented"):
         row = broken.row("gain", map=name, split="local broken")
-        assert row.low > 0.2
+        assert row.low > 0.1
         assert row.note == "a gain over the plain probe"
         assert row.better == "higher"
+    # Weights chosen on clean texts rest on the scale that breaks, and nothing but the gate saves them.
+    assert broken.value("weight", map="ensemble", target="local") > 0.9
+    assert broken.row("gain", map="ensemble", split="local broken").note == "a loss against the plain probe"
     # Validation is clean: it cannot see what agreement would be good for, and the result says so.
     row = broken.row("lambda", map="consistent")
     assert row.value == 0.0
@@ -58,17 +61,18 @@ def test_gains_are_differences_of_accuracies_and_every_row_has_its_null(broken):
 
 def test_perturbed_validation_lets_consistency_help(draw):
     bad = {"noisy": 0, "spread": 4.0, "signals": SIGNALS}
+    held = draw(400, **bad)
     result = compare_probes(
         draw(600, signals=SIGNALS),
-        draw(200, signals=SIGNALS).extended(draw(200, **bad)),
+        LabelledStates(scales=held.scales, labels=held.labels),
         draw(600, signals=SIGNALS),
-        {"local broken": draw(600, **bad)},
-        unlabelled=draw(600, **bad).side_by_side,
+        {"local broken": draw(4000, **bad)},
         lambdas=(0.0, 1.0),
-        **QUICK,
+        n_resamples=300,
     )
     assert result.value("lambda", map="consistent") == 1.0
-    assert result.row("gain", map="consistent", split="local broken").low > 0.15
+    row = result.row("gain", map="consistent", split="local broken")
+    assert 0 < row.low < 0.1  # a gain, and a small one
     assert "gated ensemble" not in {row.map for row in result}  # validation came without residuals
 
 

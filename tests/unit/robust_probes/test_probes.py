@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from msma.errors import ConfigError, CorpusError, ShapeError
-from msma.robust_probes import ConsistentProbe, LabelledStates, PlainProbe, ScaleEnsemble
+from msma.robust_probes import ConsistentProbe, LabelledStates, PlainProbe, ScaleEnsemble, disagreement
 from msma.robust_probes.consistent import document_mean
 from msma.robust_probes.ensemble import choose_weights
 
@@ -153,33 +153,65 @@ def test_one_corrupted_scale_ruins_a_probe_of_it_and_not_the_pool(draw):
     assert gated == pytest.approx(without, abs=0.008)
 
 
-def test_consistency_on_unlabelled_perturbed_states_silences_the_scale_that_breaks(draw):
-    """The best clean scale is the one that breaks: a plain probe trusts it and falls; agreement cannot be had of it."""
-    signals = (4.0, 1.5, 1.5)
-    train, held = draw(1500, signals=signals), draw(400, signals=signals)
-    bad = draw(4000, signals=signals, noisy=0, spread=4.0)
-    others = draw(1500, signals=signals, noisy=0, spread=4.0).side_by_side
-    plain = fit(PlainProbe(), train, held).score(bad.side_by_side, bad.labels)
-    told = ConsistentProbe(lambdas=(1.0,)).fit(
-        train.side_by_side, train.labels, held_out=held, unlabelled=others
-    )
-    expected = norm.cdf((16 * 0 + 2 * 1.5**2) / np.sqrt(16 * 16 + 2 * 1.5**2))  # 0.61 for the best clean rule
-    assert plain == pytest.approx(expected, abs=0.05)
-    assert told.score(bad.side_by_side, bad.labels) > norm.cdf(np.sqrt(2) * 1.5) - 0.02
+def accuracy_of(weights, *, spread):
+    """Of a linear rule on signals 0, 1.5, 1.5 and noise of N(0, spread^2), N(0, 1), N(0, 1); other columns noise."""
+    signal = 1.5 * (weights[1, 0] + weights[2, 0])
+    variance = np.sum(weights**2) + (spread**2 - 1.0) * weights[0, 0] ** 2
+    return norm.cdf(signal / np.sqrt(variance))
 
 
-def test_clean_validation_cannot_see_that_and_perturbed_validation_can(draw):
+def test_consistency_evens_out_the_scales_and_cannot_silence_the_one_that_breaks(draw):
+    """The best clean scale breaks. Agreement shrinks its head to the others' size: better, far from a gate."""
     signals = (4.0, 1.5, 1.5)
-    train = draw(1000, signals=signals)
-    clean = draw(400, signals=signals)
-    bad = draw(400, signals=signals, noisy=0, spread=4.0)
-    others = draw(1000, signals=signals, noisy=0, spread=4.0).side_by_side
-    chosen = [
-        ConsistentProbe().fit(train.side_by_side, train.labels, held_out=held, unlabelled=others).lambda_
-        for held in (clean, bad)
-    ]
+    train, held = draw(600, signals=signals), draw(200, signals=signals)
+    bad = draw(6000, signals=signals, noisy=0, spread=4.0)
+    reached = {}
+    for strength in (0.0, 1.0, 100.0):
+        probe = ConsistentProbe(lambdas=(strength,), penalties=(0.001,))
+        fit(probe, train, held)
+        # What the heads give the two classes in the units of the states.
+        slopes = probe.heads_.weights[:, :, 1] - probe.heads_.weights[:, :, 0]
+        expected = accuracy_of(slopes / probe.spread_.reshape(3, 4), spread=4.0)
+        reached[strength] = probe.score(bad.side_by_side, bad.labels)
+        assert reached[strength] == pytest.approx(expected, abs=0.015)
+    even = norm.cdf(2 * 1.5 / np.sqrt(3.25) / np.sqrt(16 / 17 + 2 / 3.25))  # 0.909: equal weights
+    assert reached[0.0] < reached[1.0] - 0.02
+    assert reached[100.0] == pytest.approx(even, abs=0.03)
+    gated = fit(ScaleEnsemble(), train, held).predict(bad.side_by_side, residuals=bad.residuals)
+    assert (gated == bad.labels).mean() > max(reached.values()) + 0.03
+
+
+def test_weights_chosen_on_clean_texts_rest_on_the_scale_that_breaks_unless_gated(draw):
+    signals = (6.0, 1.5, 1.5)
+    train, held = draw(600, signals=signals), draw(200, signals=signals)
+    bad = draw(4000, signals=signals, noisy=0)
+    ensemble = fit(ScaleEnsemble(), train, held)
+    assert ensemble.weights_[0] > 0.9
+    assert ensemble.score(bad.side_by_side, bad.labels) < 0.6
+    gated = (ensemble.predict(bad.side_by_side, residuals=bad.residuals) == bad.labels).mean()
+    assert gated == pytest.approx(norm.cdf(np.sqrt(2) * 1.5), abs=0.012)
+
+
+def test_clean_validation_cannot_see_what_consistency_is_good_for_and_perturbed_validation_can(draw):
+    signals = (4.0, 1.5, 1.5)
+    train = draw(600, signals=signals)
+    clean, bad = draw(400, signals=signals), draw(400, signals=signals, noisy=0, spread=4.0)
+    chosen = [fit(ConsistentProbe(), train, held).lambda_ for held in (clean, bad)]
     assert chosen[0] == 0.0
     assert chosen[1] > 0.0
+
+
+def test_unlabelled_states_bring_the_heads_together_where_they_lie(draw):
+    signals = (4.0, 1.5, 1.5)
+    train, held = draw(300, signals=signals), draw(100, signals=signals)
+    others = draw(300, signals=signals, noisy=0, spread=4.0).side_by_side
+    new = draw(500, signals=signals, noisy=0, spread=4.0).side_by_side
+    between = []
+    for unlabelled in (None, others):
+        probe = ConsistentProbe(lambdas=(1.0,), penalties=(0.001,))
+        probe.fit(train.side_by_side, train.labels, held_out=held, unlabelled=unlabelled)
+        between.append(disagreement(probe.scale_log_probabilities(new))[0])
+    assert between[1] < 0.8 * between[0]
 
 
 def test_lambda_0_is_kept_where_agreement_tells_nothing(draw, rng):
@@ -232,8 +264,10 @@ def test_the_gate_leaves_ordinary_samples_alone_and_turns_from_odd_scales(draw):
     assert np.allclose(ensemble.gated_weights(middle), ensemble.weights_)
     odd = middle.copy()
     odd[0, 1] = 1e6  # stranger than all 199: p = 1 / 200, gate = 0.05
-    expected = ensemble.weights_ * [1.0, 0.05, 1.0]
-    assert np.allclose(ensemble.gated_weights(odd)[0], expected / expected.sum())
+    gate = np.array([1.0, 0.05, 1.0])
+    expected = ensemble.weights_ * gate + 0.95 * ensemble.weights_[1] * gate / 2.05
+    assert np.allclose(ensemble.gated_weights(odd)[0], expected)
+    assert expected.sum() == pytest.approx(1.0)
     X = held.side_by_side
     assert np.allclose(
         ensemble.predict_proba(X, residuals=np.tile(middle, (199, 1))), ensemble.predict_proba(X)
@@ -266,6 +300,8 @@ def test_labels_of_one_class_or_missing_are_an_error_with_counts(probe, draw):
         probe.fit(X, [0.0] * 10 + [float("nan")] + [1.0] * 9)
     with pytest.raises(ShapeError, match="labels came with shape"):
         probe.fit(X, ["a", "b"])
+    with pytest.raises(CorpusError, match="continuous"):
+        probe.fit(X, np.linspace(0.1, 0.9, 20))
     with pytest.raises(ShapeError, match="y is None"):
         probe.fit(X, None)
     with pytest.raises(CorpusError, match="1 document came"):
