@@ -51,6 +51,7 @@ from msma.cli.options import (
     UnitChoice,
     Votes,
 )
+from msma.cli.robustness import register as register_robustness
 from msma.cli.steering import register as register_steering
 from msma.cli.tables import show_result, show_study
 from msma.errors import ConfigError, MsmaError
@@ -333,6 +334,7 @@ register(app)
 register_interventions(app)
 register_steering(app)
 register_bias(app)
+register_robustness(app)
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:

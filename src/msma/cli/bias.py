@@ -174,7 +174,12 @@ def _read_scales(given: str | None) -> tuple[str, ...]:
 
 
 def _read_documents(
-    given: str, column: str | None, label_columns: list[str] | None, max_documents: int | None
+    given: str,
+    column: str | None,
+    label_columns: list[str] | None,
+    max_documents: int | None,
+    *,
+    id_column: str | None = None,
 ) -> Any:
     from msma.corpora import demo_corpus, read_documents
 
@@ -183,7 +188,11 @@ def _read_documents(
             raise ConfigError(f"max_documents {max_documents} came; expected 1 or more")
         return list(demo_corpus())[:max_documents]
     corpus = read_documents(
-        given, column=column, label_columns=tuple(label_columns or ()), max_documents=max_documents
+        given,
+        column=column,
+        id_column=id_column,
+        label_columns=tuple(label_columns or ()),
+        max_documents=max_documents,
     )
     return list(corpus)
 

@@ -8,7 +8,8 @@ from msma.detection.baselines import (
     SurpriseDetector,
 )
 from msma.detection.calibration import ConformalCalibration
-from msma.detection.curves import aupr, auroc, compare_detectors, fpr_at_tpr
+from msma.detection.comparing import compare_detectors
+from msma.detection.curves import aupr, auroc, fpr_at_tpr
 from msma.detection.detector import AnomalyDetector, stack_scales
 from msma.detection.residuals import CrossScaleResiduals
 from msma.detection.text_detector import TextDetector

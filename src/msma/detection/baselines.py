@@ -195,7 +195,7 @@ class RarityDetector(BaseDetector):
 
     Examples:
         >>> texts = ["the sea rose", "the sea fell", "the wind rose", "the wind fell"] * 30
-        >>> RarityDetector().fit(texts).predict(["the wind rose", "teh wnid rsoe"]).tolist()
+        >>> RarityDetector().fit(texts).predict(["the wind rose", "tzq wqnd rxqe"]).tolist()
         [1, -1]
     """
 

@@ -140,7 +140,11 @@ def number_groups(groups: Any, *, n_samples: int) -> np.ndarray:
     """
     if groups is None:
         return np.arange(n_samples)
-    labels = np.array([str(label) for label in as_numpy(groups).tolist()], dtype=str)
+    labels = as_numpy(groups)
+    if (
+        labels.dtype.kind not in "iu"
+    ):  # whole numbers keep their order, so that numbering twice changes nothing
+        labels = np.array([str(label) for label in labels.tolist()], dtype=str)
     if labels.shape != (n_samples,):
         raise ShapeError(
             f"{labels.size} groups came for {n_samples} samples; give the document of each sample"

@@ -1,27 +1,29 @@
 """How well scores tell clean samples from anomalous ones, with intervals over documents."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from msma.errors import ConfigError, ShapeError
 from msma.resampling import Interval
-from msma.results import Result, Row
 
 #: Documents of the clean and of the anomalous samples; one sequence where they are pairs.
 Documents: TypeAlias = Sequence[Any] | tuple[Sequence[Any], Sequence[Any]] | None
-Metric: TypeAlias = Literal["auroc", "aupr", "fpr95"]
 _Weights: TypeAlias = Float[np.ndarray, "draws samples"]
 
-_BETTER: dict[Metric, Literal["higher", "lower"]] = {"auroc": "higher", "aupr": "higher", "fpr95": "lower"}
 #: Draws held in memory at once, as numbers.
 _BLOCK = 2**22
 
 
-class _Counts(NamedTuple):
-    """Anomalies found and false alarms at every threshold that tells samples apart, most anomalous first."""
+class Counts(NamedTuple):
+    """Anomalies found and false alarms at every threshold that tells samples apart, most anomalous first.
+
+    Args:
+        found: Weight of the anomalies at or below each threshold.
+        alarms: Weight of the clean samples there.
+    """
 
     found: Float[np.ndarray, "draws thresholds"]
     alarms: Float[np.ndarray, "draws thresholds"]
@@ -53,7 +55,7 @@ def auroc(
         >>> auroc([3.0, 2.0], [1.0, 2.0], n_resamples=0).value  # above, above, equal, above
         0.875
     """
-    return _interval(_area, clean, anomalous, documents, n_resamples=n_resamples, seed=seed)
+    return _interval(area_of, clean, anomalous, documents, n_resamples=n_resamples, seed=seed)
 
 
 def aupr(
@@ -63,7 +65,7 @@ def aupr(
 
     .. math:: \sum_i (R_i - R_{i-1}) P_i
 
-    over thresholds from the most anomalous score on; scikit-learn's ``average_precision_score``.
+    over thresholds from the most anomalous score on; scikit-learn's ``averageprecision_of_score``.
 
     Args:
         clean: Scores of clean samples; higher is more normal.
@@ -79,7 +81,7 @@ def aupr(
         >>> aupr([3.0, 1.5], [1.0, 2.0], n_resamples=0).value.__round__(6)  # 1/2 x 1 + 1/2 x 2/3
         0.833333
     """
-    return _interval(_precision, clean, anomalous, documents, n_resamples=n_resamples, seed=seed)
+    return _interval(precision_of, clean, anomalous, documents, n_resamples=n_resamples, seed=seed)
 
 
 def fpr_at_tpr(
@@ -114,7 +116,7 @@ def fpr_at_tpr(
     if not 0.0 < tpr <= 1.0:
         raise ConfigError(f"tpr={tpr!r} came; expected a share of anomalies above 0, such as 0.95")
     return _interval(
-        lambda counts: _alarms_at(counts, tpr),
+        lambda counts: alarms_at(counts, tpr),
         clean,
         anomalous,
         documents,
@@ -123,95 +125,8 @@ def fpr_at_tpr(
     )
 
 
-def compare_detectors(
-    scores: Mapping[str, tuple[Any, Any]],
-    *,
-    documents: Documents = None,
-    baselines: Sequence[str] | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    provenance: Mapping[str, Any] | None = None,
-) -> Result:
-    """Compare detectors on the same clean and anomalous samples.
-
-    Every draw of documents is the same for all detectors, so that the interval of a difference is a paired one. The
-    best baseline is chosen on these very samples, which favours the baseline.
-
-    Args:
-        scores: For each detector its scores of the clean and of the anomalous samples; higher is more normal.
-        documents: See :func:`auroc`.
-        baselines: Names of the detectors that the others are held against; all but the first when left out.
-        n_resamples: Draws of documents, at least 1.
-        seed: Fixes the draws.
-        provenance: Kept with the result.
-
-    Returns:
-        For each metric ("auroc", "aupr", "fpr95") and detector (column ``map``) its value and its rank ("auroc rank",
-        1 is best, ties share the mean); for each that is no baseline, "auroc gain" and so on over the best baseline,
-        positive where it is better.
-
-    Raises:
-        ConfigError: When there is no detector, or a baseline has no scores.
-        ShapeError: When detectors were given unequal numbers of samples.
-
-    Examples:
-        >>> result = compare_detectors({"residuals": ([3.0, 4.0], [1.0, 2.0]), "rarity": ([3.0, 1.0], [3.0, 1.0])})
-        >>> result.value("auroc", map="residuals"), result.value("auroc gain", map="residuals")
-        (1.0, 0.5)
-    """
-    names = list(scores)
-    held = names[1:] if baselines is None else list(baselines)
-    if not names or not set(held) <= set(names) or n_resamples < 1:
-        raise ConfigError(
-            f"{len(names)} detectors, baselines {held} and {n_resamples} draws came; give scores of at least one "
-            "detector, baselines among them, and 1 draw or more"
-        )
-    sides = {name: _check(*pair) for name, pair in scores.items()}
-    sizes = {tuple(map(len, pair)) for pair in sides.values()}
-    if len(sizes) > 1:
-        raise ShapeError(
-            f"detectors came with {sorted(sizes)} clean and anomalous samples; score the same samples by all of them"
-        )
-    n_clean, n_anomalous = sizes.pop()
-    codes = _number(documents, n_clean, n_anomalous)
-    metrics: dict[Metric, Callable[[_Counts], np.ndarray]] = {
-        "auroc": _area,
-        "aupr": _precision,
-        "fpr95": lambda counts: _alarms_at(counts, 0.95),
-    }
-    nulls = {"auroc": 0.5, "aupr": n_anomalous / (n_clean + n_anomalous), "fpr95": None}
-    found = {name: _draws(list(metrics.values()), *sides[name], codes, n_resamples, seed) for name in names}
-    rows: list[Row] = []
-    for number, metric in enumerate(metrics):
-        sign = 1.0 if _BETTER[metric] == "higher" else -1.0
-        values = {name: float(found[name][number, 0]) for name in names}
-        ranks = _ranks([sign * values[name] for name in names])
-        best = max(held, key=lambda name: sign * values[name]) if held else None
-        for name, rank in zip(names, ranks, strict=True):
-            low, high = _ends(found[name][number, 1:])
-            rows.append(
-                Row(
-                    metric=metric, value=values[name], low=low, high=high, null=nulls[metric],
-                    better=_BETTER[metric], map=name, n=n_clean + n_anomalous, interval="bootstrap",
-                )
-            )  # fmt: skip
-            rows.append(Row(metric=f"{metric} rank", value=rank, units="rank", better="lower", map=name))
-            if best is not None and name not in held:
-                gains = sign * (found[name][number] - found[best][number])
-                low, high = _ends(gains[1:])
-                rows.append(
-                    Row(
-                        metric=f"{metric} gain", value=float(gains[0]), low=low, high=high, null=0.0,
-                        better="higher", map=name, n=n_clean + n_anomalous, interval="bootstrap",
-                        note=f"over {best}, the best baseline",
-                    )
-                )  # fmt: skip
-    settings = {"seed": seed, "n_resamples": n_resamples, "baselines": held}
-    return Result("detection", tuple(rows), {**settings, **(provenance or {})})
-
-
 def _interval(
-    metric: Callable[[_Counts], np.ndarray],
+    metric: Callable[[Counts], np.ndarray],
     clean: Any,
     anomalous: Any,
     documents: Documents,
@@ -219,22 +134,34 @@ def _interval(
     n_resamples: int,
     seed: int,
 ) -> Interval:
-    sides = _check(clean, anomalous)
-    codes = _number(documents, len(sides[0]), len(sides[1]))
-    values = _draws([metric], *sides, codes, n_resamples, seed)[0]
-    low, high = _ends(values[1:] if n_resamples else values)
+    sides = check_sides(clean, anomalous)
+    codes = number_sides(documents, len(sides[0]), len(sides[1]))
+    values = draw_metrics([metric], *sides, codes, n_resamples, seed)[0]
+    low, high = interval_ends(values[1:] if n_resamples else values)
     return Interval(float(values[0]), low, high, "bootstrap")
 
 
-def _draws(
-    metrics: Sequence[Callable[[_Counts], np.ndarray]],
+def draw_metrics(
+    metrics: Sequence[Callable[[Counts], np.ndarray]],
     clean: Float[np.ndarray, " n_clean"],
     anomalous: Float[np.ndarray, " n_anomalous"],
     codes: Int[np.ndarray, " samples"],
     n_resamples: int,
     seed: int,
 ) -> Float[np.ndarray, "metrics draws"]:
-    """Compute metrics on the samples as they are (first) and on draws of their documents."""
+    """Compute metrics on the samples as they are (first) and on draws of their documents.
+
+    Args:
+        metrics: Functions of the counts.
+        clean: Scores of clean samples.
+        anomalous: Scores of anomalous ones.
+        codes: The document of each clean and then of each anomalous sample, numbered from 0.
+        n_resamples: Draws.
+        seed: Fixes them.
+
+    Returns:
+        One row a metric, one column a draw.
+    """
     is_clean = np.arange(len(codes)) < len(clean)
     scores = np.concatenate([clean, anomalous])
     order = np.argsort(scores, kind="stable")
@@ -244,7 +171,7 @@ def _draws(
     found = []
     for block in blocks:
         drawn = block[:, codes[order]].astype(np.float64)
-        counts = _Counts(
+        counts = Counts(
             np.cumsum(drawn * ~is_clean[order], axis=1)[:, ends],
             np.cumsum(drawn * is_clean[order], axis=1)[:, ends],
         )
@@ -267,40 +194,79 @@ def _document_weights(
     return weights
 
 
-def _area(counts: _Counts) -> Float[np.ndarray, " draws"]:
+def area_of(counts: Counts) -> Float[np.ndarray, " draws"]:
+    """Compute the area under the receiver's curve; see :func:`auroc`.
+
+    Args:
+        counts: Anomalies found and false alarms.
+
+    Returns:
+        One a draw.
+    """
     start = np.zeros((len(counts.found), 1))
     found, alarms = np.hstack([start, counts.found]), np.hstack([start, counts.alarms])
     trapezoids = np.diff(alarms, axis=1) * (found[:, 1:] + found[:, :-1]) / 2.0
     return np.asarray(trapezoids.sum(axis=1) / (found[:, -1] * alarms[:, -1]))
 
 
-def _precision(counts: _Counts) -> Float[np.ndarray, " draws"]:
+def precision_of(counts: Counts) -> Float[np.ndarray, " draws"]:
+    """Compute the average precision; see :func:`aupr`.
+
+    Args:
+        counts: Anomalies found and false alarms.
+
+    Returns:
+        One a draw.
+    """
     flagged = counts.found + counts.alarms
     precision = np.divide(counts.found, flagged, out=np.zeros_like(flagged), where=flagged > 0)
     gained = np.diff(counts.found, axis=1, prepend=0.0)
     return np.asarray((gained * precision).sum(axis=1) / counts.found[:, -1])
 
 
-def _alarms_at(counts: _Counts, tpr: float) -> Float[np.ndarray, " draws"]:
+def alarms_at(counts: Counts, tpr: float) -> Float[np.ndarray, " draws"]:
+    """Compute the share of false alarms at a share of anomalies found; see :func:`fpr_at_tpr`.
+
+    Args:
+        counts: Anomalies found and false alarms.
+        tpr: Share of anomalies that must be found.
+
+    Returns:
+        One a draw.
+    """
     is_enough = counts.found >= (tpr - 1e-12) * counts.found[:, -1:]
     first = is_enough.argmax(axis=1)
     return np.asarray(counts.alarms[np.arange(len(first)), first] / counts.alarms[:, -1])
 
 
-def _ranks(values: Sequence[float]) -> list[float]:
-    from scipy.stats import rankdata
+def interval_ends(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+    """Give the ends of a 95 % percentile interval.
 
-    return [float(rank) for rank in rankdata([-value for value in values])]
+    Args:
+        values: One a draw.
 
-
-def _ends(values: Float[np.ndarray, " draws"]) -> tuple[float, float]:
+    Returns:
+        Low and high.
+    """
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _check(
+def check_sides(
     clean: Any, anomalous: Any
 ) -> tuple[Float[np.ndarray, " n_clean"], Float[np.ndarray, " n_anomalous"]]:
+    """Refuse scores that are no finite numbers, or none.
+
+    Args:
+        clean: Scores of clean samples.
+        anomalous: Scores of anomalous ones.
+
+    Returns:
+        Both, float64.
+
+    Raises:
+        ShapeError: When either side is empty or holds what is not finite.
+    """
     sides = []
     for name, side in (("clean", clean), ("anomalous", anomalous)):
         values = np.asarray(side, dtype=np.float64)
@@ -312,8 +278,20 @@ def _check(
     return sides[0], sides[1]
 
 
-def _number(documents: Documents, n_clean: int, n_anomalous: int) -> Int[np.ndarray, " samples"]:
-    """Number the documents of the clean samples and, after them, of the anomalous ones."""
+def number_sides(documents: Documents, n_clean: int, n_anomalous: int) -> Int[np.ndarray, " samples"]:
+    """Number the documents of the clean samples and, after them, of the anomalous ones.
+
+    Args:
+        documents: See :func:`auroc`.
+        n_clean: Clean samples.
+        n_anomalous: Anomalous ones.
+
+    Returns:
+        One number a sample, from 0.
+
+    Raises:
+        ShapeError: When there is not one document a sample.
+    """
     if documents is None:
         shared = n_clean == n_anomalous
         labels = [*range(n_clean), *(range(n_anomalous) if shared else range(n_clean, n_clean + n_anomalous))]

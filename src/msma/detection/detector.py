@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int
+from sklearn.utils.validation import check_is_fitted
 
 from msma._types import PAIRS, SCALES, Pair, Scale, Split
 from msma.detection.base import FRACTIONS, BaseDetector
@@ -24,6 +25,10 @@ class AnomalyDetector(BaseDetector):
     Maps between scales are fitted on one part of the clean samples, the covariance of what they leave over on a
     second, and the threshold on a third; see :class:`CrossScaleResiduals` and
     :class:`msma.detection.calibration.ConformalCalibration`. The score is minus the surprise of all pairs, in nats.
+
+    States that are means over tokens vary more the fewer the tokens, so short samples are flagged more often than long
+    ones: the promise holds for samples drawn like the clean ones, of their lengths too. Violations between scales are
+    all it sees: input that is odd at every scale in the way scales usually go together is for a distance to find.
 
     Args:
         map: The kind of map and its parameters; ridge when left out.
@@ -106,8 +111,6 @@ class AnomalyDetector(BaseDetector):
             Surprise in nats of each pair, 0 or more, about 1 on average for clean samples; the pairs add up to minus
             ``score_samples(X)``.
         """
-        from sklearn.utils.validation import check_is_fitted
-
         check_is_fitted(self)
         return self.residuals_.contributions(self._split(self._read(X, is_fitting=False)))
 

@@ -29,14 +29,16 @@ class TextReader:
         loaded: The model.
         stack: Stack of an encoder-decoder.
         max_tokens: Tokens after which a text is cut; the model's own limit, at most 512, when left out.
+
+    Attributes: ``probe``, the tokens of one fixed sentence, by which tokenizers are told apart.
     """
 
     def __init__(
         self, loaded: LoadedModel, *, stack: StackName = "auto", max_tokens: int | None = None
     ) -> None:
         self.loaded = loaded
-        probe = loaded.tokenizer(PROBE_TEXT)["input_ids"][:_PROBE_TOKENS]
-        self.stack = find_stack(loaded.network, probe, stack=stack)
+        self.probe: list[int] = [int(i) for i in loaded.tokenizer(PROBE_TEXT)["input_ids"]]
+        self.stack = find_stack(loaded.network, self.probe[:_PROBE_TOKENS], stack=stack)
         self._encoder = TextEncoder(
             loaded.tokenizer,
             unit="text",

@@ -109,6 +109,7 @@ class TextDetector:
             "model": reader.loaded.name,
             "revision": reader.loaded.revision,
             "fingerprint": reader.fingerprint,
+            "probe": reader.probe,
             "stack": stack,
             "max_tokens": reader.max_tokens,
             "boundaries": list(partition.boundaries),
@@ -203,6 +204,11 @@ class TextDetector:
             raise OriginError(
                 f"a detector fitted on '{facts['model']}' came for '{loaded.name}', whose weights differ; give the "
                 "model it was fitted on, or fit a detector on this one"
+            )
+        if reader.probe != facts.get("probe", reader.probe):
+            raise OriginError(
+                f"a detector fitted on '{facts['model']}' came with another tokenizer than it was fitted with; give "
+                "that one: tokenizer=..."
             )
         first, second = facts["boundaries"]
         partition = ScalePartition(n_layers=facts["n_layers"], boundaries=(first, second))

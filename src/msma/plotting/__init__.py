@@ -8,6 +8,9 @@ from msma.plotting.ablation import plot_ablation
 from msma.plotting.associations import plot_associations
 from msma.plotting.bias_layers import plot_bias_layers
 from msma.plotting.certificate import plot_certificate
+from msma.plotting.coverage import plot_coverage, plot_probes
+from msma.plotting.detection import plot_detection
+from msma.plotting.displacement import plot_displacement
 from msma.plotting.dose import plot_dose_response
 from msma.plotting.effects import plot_effects
 from msma.plotting.inline import to_inline_svg
@@ -36,12 +39,16 @@ __all__ = [
     "plot_bias_layers",
     "plot_certificate",
     "plot_clouds",
+    "plot_coverage",
+    "plot_detection",
     "plot_dimensions",
+    "plot_displacement",
     "plot_dose_response",
     "plot_effects",
     "plot_maps",
     "plot_pareto",
     "plot_prices",
+    "plot_probes",
     "plot_rows",
     "plot_signals",
     "plot_similarity",

@@ -26,7 +26,8 @@ class ConsistentProbe(BaseProbe):
     :func:`msma.robust_probes.consistency.disagreement`. ``unlabelled`` states, such as those of perturbed texts,
     enter C only. :math:`\lambda` is chosen on held-out documents by the loss of the pooled prediction, and a
     :math:`\lambda` above the smallest one is taken only where it lowers that loss by more than one standard error of
-    the paired difference over documents: otherwise consistency did not help and is left out.
+    the paired difference over documents: otherwise consistency did not help and is left out. Agreement evens out the
+    heads; it cannot tell which scale a perturbation broke.
 
     Fitted attributes: ``classes_``; ``lambda_``; ``penalty_``; ``heads_``; ``validation_losses_``, one for each
     lambda, in nats.

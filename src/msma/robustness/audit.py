@@ -15,6 +15,7 @@ from msma.corpora import Document, demo_corpus
 from msma.detection import TextDetector
 from msma.errors import ConfigError, ScaleError
 from msma.extraction import extract
+from msma.interventions.sites import find_sites
 from msma.models import LoadedModel, load_model
 from msma.perturbations import Perturbation, PerturbedTexts, find_perturbations, perturb_texts
 from msma.progress import progress
@@ -27,6 +28,7 @@ from msma.robustness.texts import AuditTexts, Unit, foreign_texts, gather_texts
 from msma.robustness.withstanding import gate_rows, labelled_states, probe_rows
 from msma.scales import ScalePartition, find_scales
 from msma.states import HiddenStates
+from msma.storage import read_json, write_json
 
 Say = Callable[[str], None]
 
@@ -106,12 +108,18 @@ def audit_robustness(
     folder = None if out is None else Path(out)
     if folder is not None:
         check_settings(folder / "settings.json", settings, what="an audit")
+    known = None if folder is None else folder / "scales.json"
+    if partition is None and known is not None and known.is_file():
+        partition = ScalePartition.load(known)
     work = _Work(loaded, texts, chosen, others, partition, alpha, stack, seed, say)
-    if partition is not None and partition.n_layers != work.clean.n_layers:
+    n_layers = find_sites(loaded.network, stack=stack).stack.n_layers
+    if partition is not None and partition.n_layers != n_layers:
         raise ScaleError(
-            f"a partition of {partition.n_layers} layer entries came for a model of {work.clean.n_layers}; find the "
-            "scales of this model, or take ScalePartition.thirds"
+            f"a partition of {partition.n_layers} layer entries came for a model of {n_layers}; find the scales of "
+            "this model, or take ScalePartition.thirds"
         )
+    if known is not None:
+        work.scales.save(known)
 
     def keep(name: str, make: Callable[[], Result]) -> Result:
         path = None if folder is None else folder / f"{name}.json"
@@ -128,7 +136,7 @@ def audit_robustness(
         model=loaded.name,
         partition=work.scales,
         unit=unit,
-        perturbations=tuple(work.describe(one) for one in chosen),
+        perturbations=_keep_records(folder, lambda: [work.describe(one) for one in chosen]),
         displacement=keep("displacement", work.displace),
         detection=keep("detection", work.detect),
         probes=None if label is None else keep("probes", work.probe),
@@ -142,6 +150,18 @@ def audit_robustness(
             work.detector().save(folder / "detector.safetensors")
         audit.save(folder)
     return audit
+
+
+def _keep_records(
+    folder: Path | None, make: Callable[[], list[dict[str, Any]]]
+) -> tuple[Mapping[str, Any], ...]:
+    path = None if folder is None else folder / "perturbations.json"
+    if path is not None and path.is_file():
+        return tuple(read_json(path))
+    made = make()
+    if path is not None:
+        write_json(path, made)
+    return tuple(made)
 
 
 def choose_perturbations(

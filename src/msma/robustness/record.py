@@ -25,8 +25,8 @@ _PIECES = ("displacement", "detection", "probes", "gates")
 CAUTIONS = (
     "These are perturbations made by rules, without anyone trying to do harm: what withstands them need not withstand "
     "an attacker, or the errors that your users make.",
-    "A threshold holds its share of false alarms for texts like the clean ones it was calibrated on; other clean texts, "
-    "longer ones above all, raise more of them.",
+    "A threshold holds its share of false alarms for texts like the clean ones it was calibrated on; other clean "
+    "texts, longer ones above all, raise more of them.",
     "The best baseline is chosen on the very texts that are compared, which favours the baselines; intervals are not "
     "corrected for the number of rows.",
 )
@@ -74,19 +74,17 @@ class RobustnessAudit:
         return said
 
     def _say_displacement(self) -> str:
-        whole = [row for row in self.displacement.where(metric="displacement", layer=None)]
+        whole = list(self.displacement.where(metric="displacement", layer=None))
         most = max(whole, key=lambda row: row.value or 0.0)
         least = min(whole, key=lambda row: row.value or 0.0)
-        steps = [
-            row for row in self.displacement.where(metric="amplification", source="local", target="global")
-        ]
+        steps = list(self.displacement.where(metric="amplification", source="local", target="global"))
         grows = [row for row in steps if row.low is not None and row.low > 1.0]
         shrinks = [row for row in steps if row.high is not None and row.high < 1.0]
         return (
             f"A perturbed text moves from {least.value or 0.0:.2f} ({least.map}, {least.target} scale) to "
-            f"{most.value or 0.0:.2f} ({most.map}, {most.target} scale) of the way to another text. From the local to the "
-            f"global scale {len(grows)} of {len(steps)} perturbations are amplified, {len(shrinks)} damped; the others "
-            "these texts cannot tell."
+            f"{most.value or 0.0:.2f} ({most.map}, {most.target} scale) of the way to another text. From the local "
+            f"to the global scale {len(grows)} of {len(steps)} perturbations are amplified, {len(shrinks)} damped; "
+            "the others these texts cannot tell."
         )
 
     def _say_detection(self) -> list[str]:
@@ -106,11 +104,11 @@ class RobustnessAudit:
         said = (
             f"Over {len(splits)} kinds of anomalies the mean rank of {len(names)} detectors is "
             + ", ".join(f"{name} {ranks[name]:.1f}" for name in order)
-            + f". Residuals between scales reach an AUROC of {min(own):.2f} to {max(own):.2f}; they beat the best baseline "
-            f"on {_count(better)}, lose to it on {_count(worse)}, and these texts cannot tell on "
+            + f". Residuals between scales reach an AUROC of {min(own):.2f} to {max(own):.2f}; they beat the best "
+            f"baseline on {_count(better)}, lose to it on {_count(worse)}, and these texts cannot tell on "
             f"{len(splits) - len(better) - len(worse)}."
         )
-        alarms = [row for row in self.detection.where(metric="false_alarms")]
+        alarms = list(self.detection.where(metric="false_alarms"))
         told = ", ".join(f"{row.map} {row.value or 0.0:.1%}" for row in alarms)
         bound = alarms[0].ceiling if alarms else None
         return [said, f"Of clean test texts they flag {told}; {bound or 0.0:.0%} was allowed."]
@@ -128,8 +126,8 @@ class RobustnessAudit:
                 f"{len(own)}, below on {down})"
             )
         return (
-            f"A plain probe of {self.label} is right on {plain.value or 0.0:.0%} of clean texts. Against it, on perturbed "
-            "ones: " + "; ".join(parts) + "."
+            f"A plain probe of {self.label} is right on {plain.value or 0.0:.0%} of clean texts. Against it, on "
+            "perturbed ones: " + "; ".join(parts) + "."
         )
 
     def _say_gates(self, gates: Result) -> str:
@@ -141,9 +139,8 @@ class RobustnessAudit:
             worse = sum(row.low is not None and row.low > 0 for row in own)
             parts.append(f"{name} better on {better}, worse on {worse}")
         return (
-            f"To abstain by, against the probe's own confidence, over {len({row.split for row in rows})} perturbations: "
-            + "; ".join(parts)
-            + "."
+            f"To abstain by, against the probe's own confidence, over {len({row.split for row in rows})} "
+            "perturbations: " + "; ".join(parts) + "."
         )
 
     def describe(self) -> str:

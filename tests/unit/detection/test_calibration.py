@@ -102,6 +102,12 @@ def test_levels_that_are_no_share_are_refused(alpha):
         check_level(alpha, n_documents=100)
 
 
+def test_numbering_documents_twice_changes_nothing():
+    once = number_groups([str(i) for i in range(30)], n_samples=30)
+    assert once.tolist() != list(range(30))  # by name, "10" comes before "2"
+    assert number_groups(once, n_samples=30).tolist() == once.tolist()
+
+
 def test_scores_and_groups_that_do_not_fit_are_refused():
     for scores in (np.zeros(0), np.zeros((2, 2)), np.array([0.0, np.nan])):
         with pytest.raises(ShapeError, match="calibration scores"):

@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from msma.detection import aupr, auroc, compare_detectors, fpr_at_tpr
-from msma.detection.curves import _area, _Counts, _precision
+from msma.detection.curves import Counts, area_of, precision_of
 from msma.errors import ConfigError, ShapeError
 
 
@@ -36,12 +36,12 @@ def test_draws_are_those_of_scikit_learn_with_weights(sides, rng):
     weights = rng.integers(0, 4, size=len(y)).astype(float)
     order = np.argsort(-scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(-scores[order])), len(y) - 1)
-    counts = _Counts(
+    counts = Counts(
         np.cumsum(weights[order] * (y[order] == 1))[None, ends],
         np.cumsum(weights[order] * (y[order] == 0))[None, ends],
     )
-    assert _area(counts)[0] == pytest.approx(roc_auc_score(y, scores, sample_weight=weights))
-    assert _precision(counts)[0] == pytest.approx(average_precision_score(y, scores, sample_weight=weights))
+    assert area_of(counts)[0] == pytest.approx(roc_auc_score(y, scores, sample_weight=weights))
+    assert precision_of(counts)[0] == pytest.approx(average_precision_score(y, scores, sample_weight=weights))
 
 
 def test_cases_done_by_hand():
