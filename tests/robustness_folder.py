@@ -1,4 +1,4 @@
-"""A folder of a robustness audit made by hand, with numbers of the size GPT-2 gives, for tests of figures and report."""
+"""A folder of a robustness audit made by hand, with numbers of the size GPT-2 gives, for figures and report."""
 
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def make_displacement(n_layers=13, *, names=tuple(PERTURBATIONS), factor=1.0):
         size = factor * PERTURBATIONS.get(name, (0.4 / (number + 1), True))[0]
         for strength in STRENGTHS:
             depth = np.linspace(0, 1, n_layers)
-            curve = size * np.sqrt(strength / 0.3) * (0.5 + 0.5 * np.sin(2.2 * depth + number))
+            curve = size * np.sqrt(strength / 0.3) * (0.65 + 0.35 * np.sin(2.2 * depth + number))
             shared = {"map": f"{name} {strength:g}", "n": 240, "split": "test", "better": "lower"}
             values = [(k, partition.scale_of(k), float(curve[k])) for k in range(n_layers)]
             own = {s: float(np.mean([v for _, scale, v in values if scale == s])) for s in SCALES}
@@ -99,7 +99,8 @@ def make_detection(*, detectors=tuple(DETECTORS)):
     for number, split in enumerate(list_anomalies()):
         ease = 0.45 + 0.45 * (number % 7) / 6
         areas = {
-            name: float(min(1.0, max(0.02, ease + DETECTORS[name] + 0.04 * rng.normal()))) for name in detectors
+            name: float(min(1.0, max(0.02, ease + DETECTORS[name] + 0.04 * rng.normal())))
+            for name in detectors
         }
         values = {"auroc": areas, "fpr95": {name: float(1 - areas[name] ** 2) for name in detectors}}
         values["aupr"] = {name: float(areas[name] ** 0.9) for name in detectors}
@@ -115,7 +116,13 @@ def make_detection(*, detectors=tuple(DETECTORS)):
                         null={"auroc": 0.5, "aupr": 0.5, "fpr95": None}[metric], map=name, n=480, **shared)
                 )  # fmt: skip
                 rows.append(
-                    Row(metric=f"{metric} rank", value=float(order.index(name) + 1), map=name, units="rank", **shared)
+                    Row(
+                        metric=f"{metric} rank",
+                        value=float(order.index(name) + 1),
+                        map=name,
+                        units="rank",
+                        **shared,
+                    )
                 )
             if "residuals" in detectors:
                 gain = sign * (found["residuals"] - found[best])
@@ -124,7 +131,16 @@ def make_detection(*, detectors=tuple(DETECTORS)):
                         map="residuals", note=f"over {best}, the best baseline", **shared)
                 )  # fmt: skip
     rows += [
-        Row(metric="false_alarms", value=0.06, low=0.03, high=0.1, ceiling=0.05, map=name, split="clean", n=240)
+        Row(
+            metric="false_alarms",
+            value=0.06,
+            low=0.03,
+            high=0.1,
+            ceiling=0.05,
+            map=name,
+            split="clean",
+            n=240,
+        )
         for name in detectors
     ]
     return Result("detection", tuple(rows), {"model": "gpt2"})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from msma.certificate import certify
     from msma.configuration import StudyConfig
     from msma.corpora import demo_corpus, read_documents
+    from msma.detection import AnomalyDetector, TextDetector
     from msma.erasure import ScaleEraser, fit_eraser
     from msma.errors import MsmaError
     from msma.evaluation import evaluate
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     )
     from msma.measures import hybrid_mi
     from msma.results import Result
+    from msma.robustness import RobustnessAudit, audit_robustness
     from msma.scales import ScalePartition, find_scales
     from msma.states import HiddenStates
     from msma.steering import Steering, steer
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Alignment": "msma.alignment",
+    "AnomalyDetector": "msma.detection",
     "BiasAudit": "msma.bias",
     "Direction": "msma.interventions",
     "Erasure": "msma.interventions",
@@ -66,6 +69,7 @@ _HOMES = {
     "Replacement": "msma.interventions",
     "Result": "msma.results",
     "RidgeMap": "msma.maps",
+    "RobustnessAudit": "msma.robustness",
     "ScaleEraser": "msma.erasure",
     "ScalePartition": "msma.scales",
     "Scaling": "msma.interventions",
@@ -73,10 +77,12 @@ _HOMES = {
     "Study": "msma.study",
     "StudyConfig": "msma.configuration",
     "Temperature": "msma.interventions",
+    "TextDetector": "msma.detection",
     "Translation": "msma.interventions",
     "TransportMap": "msma.maps",
     "ablate": "msma.ablation",
     "audit_bias": "msma.bias",
+    "audit_robustness": "msma.robustness",
     "certify": "msma.certificate",
     "demo_corpus": "msma.corpora",
     "demo_decoder": "msma.study",
@@ -95,6 +101,7 @@ _HOMES = {
 
 __all__ = [
     "Alignment",
+    "AnomalyDetector",
     "BiasAudit",
     "Direction",
     "Erasure",
@@ -111,6 +118,7 @@ __all__ = [
     "Replacement",
     "Result",
     "RidgeMap",
+    "RobustnessAudit",
     "ScaleEraser",
     "ScalePartition",
     "Scaling",
@@ -118,11 +126,13 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Temperature",
+    "TextDetector",
     "Translation",
     "TransportMap",
     "__version__",
     "ablate",
     "audit_bias",
+    "audit_robustness",
     "certify",
     "demo_corpus",
     "demo_decoder",

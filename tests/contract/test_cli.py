@@ -31,6 +31,7 @@ def test_commands():
         "intervene",
         "steer",
         "bias",
+        "robustness",
     }
     assert set(COMMANDS) == {"analyze", "report", *parts}
 
@@ -58,6 +59,7 @@ def test_analyze_has_every_setting_with_the_same_default():
         ("intervene", "run_experiment"),
         ("steer", "steer"),
         ("bias", "audit_bias"),
+        ("robustness", "audit_robustness"),
     ],
 )
 def test_defaults_of_the_parts_equal_the_functions(command, function):

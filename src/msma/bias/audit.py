@@ -33,7 +33,7 @@ from msma.corpora import Document, demo_corpus, split_sentences
 from msma.errors import ScaleError
 from msma.extraction import extract
 from msma.interventions.sites import find_sites
-from msma.models import LoadedModel, load_model
+from msma.models import LoadedModel, load_with_head
 from msma.results import Result
 from msma.resuming import check_settings
 from msma.scales import ScalePartition, find_scales
@@ -111,7 +111,7 @@ def audit_bias(
         StorageError: When ``out`` holds an audit with other settings.
     """
     say = say or (lambda _: None)
-    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    loaded = load_with_head(model)
     if crows or stereoset or winobias:
         check_language_model(loaded)
     tests = standard_tests() if tests is None else tuple(tests)

@@ -138,19 +138,19 @@ def bias(
 
 def _load(model: str, *, needs_head: bool, **options: Any) -> Any:
     """Load a model with its language head where it has one; without one what needs none can still be done."""
-    from msma.models import load_model
+    from msma.models import load_model, load_with_head
     from msma.study import find_model
 
     source, name = find_model(model)
+    if not needs_head:
+        return load_with_head(source, name=name, **options)
     try:
         return load_model(source, name=name, has_head=True, **options)
     except ModelError as error:
-        if needs_head:
-            raise ModelError(
-                f"{str(error).rstrip('.')}; CrowS-Pairs, StereoSet and WinoBias need one: leave them out, and "
-                "association tests, where the bias lives and --erase remain"
-            ) from error
-        return load_model(source, name=name, **options)
+        raise ModelError(
+            f"{str(error).rstrip('.')}; CrowS-Pairs, StereoSet and WinoBias need one: leave them out, and "
+            "association tests, where the bias lives and --erase remain"
+        ) from error
 
 
 def _two_files(given: str) -> tuple[str, str]:

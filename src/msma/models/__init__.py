@@ -3,7 +3,7 @@
 from msma.models.attention import recording_attention
 from msma.models.blocks import Sequences, Stack
 from msma.models.finding import find_stack, position_limit
-from msma.models.loading import LoadedModel, evaluating, load_model, quiet
+from msma.models.loading import LoadedModel, evaluating, load_model, load_with_head, quiet
 from msma.models.pipelines import text_pipeline
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "evaluating",
     "find_stack",
     "load_model",
+    "load_with_head",
     "position_limit",
     "quiet",
     "recording_attention",

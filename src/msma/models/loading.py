@@ -78,6 +78,27 @@ class LoadedModel:
         return digest.hexdigest()
 
 
+def load_with_head(model: Any, **options: Any) -> LoadedModel:
+    """Load a model with its language-model head where it has one, without where it has none.
+
+    Args:
+        model: As :func:`load_model` takes it.
+        **options: As :func:`load_model` takes them.
+
+    Returns:
+        Model and tokenizer; ``head`` says which it is.
+
+    Raises:
+        ModelError: When it cannot be loaded either way.
+    """
+    if isinstance(model, LoadedModel):
+        return model
+    try:
+        return load_model(model, has_head=True, **options)
+    except ModelError:
+        return load_model(model, **options)
+
+
 @contextmanager
 def quiet(*, keep_bars: bool = False) -> Iterator[None]:
     """Silence what transformers and torch print and warn about; the former settings return on leaving.

@@ -1,4 +1,4 @@
-"""Figures of classification that is to withstand perturbed input: accuracy of probes, and what staying silent brings."""
+"""Figures of classifying perturbed input: accuracy of probes, and what staying silent brings."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ _CLEAN = "clean"
 
 
 def plot_probes(rows: Iterable[RowLike], *, ax: "Axes | None" = None, width: float = PAGE) -> "Axes":
-    """Draw the accuracy of each probe on clean texts and under each perturbation at its highest strength, one panel each.
+    """Draw the accuracy of each probe, one panel for clean texts and for each perturbation at its highest strength.
 
     Bars are 95 % intervals. The cross is the control, the same probe on labels dealt out at random; the dotted line is
     the most frequent class. Probes on one scale alone have its colour and marker.

@@ -38,9 +38,9 @@ def plot_displacement(rows: Iterable[RowLike], *, ax: "Axes | None" = None, widt
     """Draw how far perturbations move texts at each layer, one line a perturbation at its highest strength.
 
     At 1, the dashed line, a perturbed text is as far from itself as from another text. Bands around lines are 95 %
-    intervals, coloured bands behind are the scales. Perturbations are ordered by how far they move; where there are more
-    than six, panels share them, each with the lines of the others in grey. On a logarithmic axis, values that are
-    too small for it lie on its lower end.
+    intervals, coloured bands behind are the scales. Perturbations are ordered by how far they move; where there are
+    more than six, panels share them, each with the lines of the others in grey. On a logarithmic axis, values that
+    are too small for it lie on its lower end.
 
     Args:
         rows: Rows "displacement" by layer, as ``displacement_rows`` gives them, with name and strength in ``map``;

@@ -20,11 +20,15 @@ from msma.plotting import (
     plot_bias_layers,
     plot_certificate,
     plot_clouds,
+    plot_coverage,
+    plot_detection,
     plot_dimensions,
+    plot_displacement,
     plot_dose_response,
     plot_effects,
     plot_maps,
     plot_prices,
+    plot_probes,
     plot_rows,
     plot_signals,
     plot_similarity,
@@ -35,6 +39,8 @@ from msma.plotting import (
 from msma.reporting.bias_folder import BiasRecord
 from msma.reporting.clouds import rank_labels
 from msma.reporting.reading import StudyRecord, read_study
+from msma.reporting.robustness_folder import RobustnessRecord
+from msma.results import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +111,8 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
         drawings |= list_intervention(record.intervention)
     if record.bias is not None:
         drawings |= list_bias(record.bias)
+    if record.robustness is not None:
+        drawings |= list_robustness(record.robustness)
     probes = record.probes
     if probes is not None:
         drawings["probes"] = Drawing(lambda width: plot_rows(probes, width=width), PAGE, PAGE)
@@ -150,6 +158,37 @@ def list_bias(audit: BiasRecord) -> dict[str, Drawing]:
     if prices is not None:
         drawings["prices"] = Drawing(lambda width: _draw_prices(prices, width), _PRICES, COLUMN)
     return drawings
+
+
+def list_robustness(audit: RobustnessRecord) -> dict[str, Drawing]:
+    """List the figures that a robustness audit has the numbers for.
+
+    Args:
+        audit: The audit.
+
+    Returns:
+        Figures by name.
+    """
+    drawings = {}
+    displacement, detection, probes, gates = audit.displacement, audit.detection, audit.probes, audit.gates
+    if displacement is not None and any(
+        row.layer is not None and row.value is not None and row.metric == "displacement"
+        for row in displacement
+    ):
+        drawings["displacement"] = Drawing(
+            lambda width: plot_displacement(displacement, width=width), PAGE, PAGE
+        )
+    if detection is not None and _has(detection, "auroc"):
+        drawings["detection"] = Drawing(lambda width: plot_detection(detection, width=width), PAGE, PAGE)
+    if probes is not None and _has(probes, "accuracy"):
+        drawings["robust_probes"] = Drawing(lambda width: plot_probes(probes, width=width), PAGE, PAGE)
+    if gates is not None and any(_has(gates, f"accuracy_at_{percent}") for percent in range(1, 101)):
+        drawings["coverage"] = Drawing(lambda width: plot_coverage(gates, width=width), PAGE, PAGE)
+    return drawings
+
+
+def _has(result: Result, metric: str) -> bool:
+    return any(row.metric == metric and row.value is not None for row in result)
 
 
 def _draw_prices(prices: PriceList, width: float) -> "Axes":

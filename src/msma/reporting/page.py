@@ -18,6 +18,7 @@ from msma.reporting.intervention import describe_intervention, title_dose, title
 from msma.reporting.numbers import show, show_layers, show_share
 from msma.reporting.origin import describe_origin
 from msma.reporting.reading import StudyRecord
+from msma.reporting.robustness import describe_robustness, robustness_titles
 from msma.reporting.tables import best_words, map_table, pair_cards, probe_table, scale_table, score_groups
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ def build_context(record: StudyRecord) -> dict[str, Any]:
         **_learned(record),
         **describe_intervention(record.intervention),
         **describe_bias(record.bias),
+        **describe_robustness(record.robustness),
         "has_labels": bool(record.clouds["labels"]),
         "cloud": lay_out(record.clouds),
         "cloud_note": record.clouds.get("note") or "",
@@ -136,6 +138,10 @@ _ABOUT = {
     "associations": "Effect size of every association test at every layer and scale as a heat map.",
     "bias_layers": "Accuracy of a linear probe by layer with interval, control and chance, and how far pairs agree.",
     "prices": "What a linear probe still reads at the output over what each erasure costs, the recommended one ringed.",
+    "displacement": "How far each perturbation moves texts by layer, with intervals, one line a perturbation.",
+    "detection": "AUROC of every detector for every kind of anomaly as a heat map, the best of each line framed.",
+    "robust_probes": "Accuracy of each probe with interval, control and most frequent class, one panel a perturbation.",
+    "coverage": "Accuracy on the texts answered for every gate with interval, one panel a share of texts answered.",
     "probes": "Accuracy of linear probes at each scale with interval, control and most frequent class.",
     "clouds": "",
 }
@@ -162,6 +168,7 @@ def _titles(record: StudyRecord, scores: list[map_findings.Score]) -> dict[str, 
         "effects": _title(record.intervention, title_effects),
         "dose": _title(record.intervention, title_dose),
         **_bias_titles(record),
+        **robustness_titles(record.robustness),
         "probes": shape_findings.title_probes(record.probes) if record.probes is not None else "",
         "clouds": shape_findings.title_clouds(record.clouds),
         "examples": shape_findings.title_examples(record.examples),

@@ -12,6 +12,7 @@ from msma.certificate import Certificate
 from msma.errors import MsmaError, StorageError
 from msma.experiment import Experiment
 from msma.reporting.bias_folder import BiasRecord, read_bias
+from msma.reporting.robustness_folder import RobustnessRecord, read_robustness
 from msma.results import Result
 from msma.scales.partition import ScalePartition
 from msma.storage import read_json
@@ -43,6 +44,7 @@ class StudyRecord:
         ablation: The ablation in ``ablation/``, where 'msma ablate' wrote one there.
         intervention: The experiment in ``intervention/``, where 'msma intervene' wrote one there.
         bias: The audit in ``bias/``, where 'msma bias' wrote one there.
+        robustness: The audit in ``robustness/``, where one was written there.
         curves: Spectra and dimension over neighbourhood size.
         clouds: Positions of test samples in a plane.
         examples: Nearest neighbours of a few samples.
@@ -64,6 +66,7 @@ class StudyRecord:
     ablation: Result | None = None
     intervention: Experiment | None = None
     bias: BiasRecord | None = None
+    robustness: RobustnessRecord | None = None
     curves: Mapping[str, Any]
     clouds: Mapping[str, Any]
     examples: Mapping[str, Any]
@@ -108,6 +111,9 @@ def read_study(folder: str | os.PathLike[str]) -> StudyRecord:
                 home / "intervention" / "experiment.json", lambda path: Experiment.load(path.parent)
             ),
             bias=_optional(home / "bias" / "bias.json", lambda path: read_bias(path.parent)),
+            robustness=_optional(
+                home / "robustness" / "robustness.json", lambda path: read_robustness(path.parent)
+            ),
             curves=_checked(home / "curves.json", _check_curves),
             clouds=_checked(home / "clouds.json", _check_clouds),
             examples=_checked(home / "examples.json", _check_examples),

@@ -16,7 +16,7 @@ from msma.detection import TextDetector
 from msma.errors import ConfigError, ScaleError
 from msma.extraction import extract
 from msma.interventions.sites import find_sites
-from msma.models import LoadedModel, load_model
+from msma.models import LoadedModel, load_with_head
 from msma.perturbations import Perturbation, PerturbedTexts, find_perturbations, perturb_texts
 from msma.progress import progress
 from msma.results import Result, Row
@@ -88,7 +88,7 @@ def audit_robustness(
     if unit not in ("sentence", "text"):
         raise ConfigError(f"unit '{unit}' came; expected sentence or text")
     chosen = choose_perturbations(perturbations, strengths)
-    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    loaded = load_with_head(model)
     documents = list(demo_corpus()) if documents is None else list(documents)
     texts = gather_texts(documents, unit=unit, label=label, seed=seed)
     others = foreign_texts() if foreign is None else foreign

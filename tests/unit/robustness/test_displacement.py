@@ -72,7 +72,9 @@ def test_nothing_moved_is_zero_and_has_no_amplification():
 def test_the_natural_variation_is_unbiased():
     rng = np.random.default_rng(0)
     found = [measure_move(z, z).apart.mean() for z in rng.normal(size=(500, 4, 3))]
-    assert np.mean(found) == pytest.approx(6.0, rel=0.05)  # two Gaussians of three dimensions are apart by 2 x 3
+    assert np.mean(found) == pytest.approx(
+        6.0, rel=0.05
+    )  # two Gaussians of three dimensions are apart by 2 x 3
 
 
 def test_mistakes_are_told():
