@@ -8,6 +8,8 @@ import pytest
 from bias_folder import CAUTIONS, make_bias_folder
 from msma.reporting import write_report
 from msma.reporting.clouds import shorten
+from robustness_folder import CAUTIONS as ROBUSTNESS_CAUTIONS
+from robustness_folder import make_robustness_folder
 from study_folder import HOSTILE, make_study_folder
 
 webdriver = pytest.importorskip(
@@ -64,6 +66,13 @@ def report(tmp_path_factory):
 def bias_report(tmp_path_factory):
     folder = make_study_folder(tmp_path_factory.mktemp("study"))
     make_bias_folder(folder / "bias")
+    return write_report(folder)
+
+
+@pytest.fixture(scope="module")
+def robustness_report(tmp_path_factory):
+    folder = make_study_folder(tmp_path_factory.mktemp("study"))
+    make_robustness_folder(folder / "robustness")
     return write_report(folder)
 
 
@@ -234,16 +243,20 @@ def test_mapped_positions_are_joined_to_their_targets(show):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (375, "dark"), (768, "light"), (1280, "dark")])
-def test_a_bias_audit_is_readable_at_every_width(browser, bias_report, width, scheme):
+@pytest.mark.parametrize(("name", "cautions"), [("bias", CAUTIONS), ("robustness", ROBUSTNESS_CAUTIONS)])
+def test_an_audit_is_readable_at_every_width(browser, request, name, cautions, width, scheme):
+    audited = request.getfixturevalue(f"{name}_report")
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get(bias_report.as_uri())
+    browser.get(audited.as_uri())
+    for details in browser.find_elements(By.CSS_SELECTOR, f"#{name} details"):
+        browser.execute_script("arguments[0].open = true", details)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    section = browser.find_element(By.ID, "bias")
+    section = browser.find_element(By.ID, name)
     assert section.find_elements(By.TAG_NAME, "b") == []
-    for caution in CAUTIONS:
+    for caution in cautions:
         [shown] = [item for item in section.find_elements(By.TAG_NAME, "li") if item.text == caution]
         assert shown.is_displayed()
     # Every text of a figure lies within its drawing and can be read; every table that is too wide scrolls by itself.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msma.errors import ShapeError
 from msma.plotting.style import DIVERGING, INK, MUTED, PAGE, SURFACE, TEXT, RowLike, new_figure
+from msma.plotting.widths import fit, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +25,12 @@ DETECTOR_NAMES: dict[str, tuple[str, ...]] = {
 _TITLES: dict[str, tuple[str, float | None]] = {
     "auroc": ("AUROC", 0.5),
     "aupr": ("AUPR", None),
-    "fpr95": ("false alarms at 95 % found", 0.95),
+    "fpr95": ("false alarms", 0.95),
 }
 #: Inches: a line of cells, the key, the heads where they lie, the widest cell, the narrowest with a number.
 _LINE, _KEY, _HEAD, _WIDEST, _ROOM = 0.235, 0.36, 0.4, 0.85, 0.27
-#: Inches a letter, and the most that names of anomalies take beside their line.
-_LETTER, _NAMED = 0.066, 1.9
+#: Inches: the most that names of anomalies take beside their line, and names of detectors above theirs.
+_NAMED, _TURNED = 1.9, 1.5
 #: Size of numbers in cells, in points: 10 pixels on a screen.
 _SMALL = 7.6
 
@@ -73,14 +74,15 @@ def plot_detection(
         raise ShapeError(f"rows without a value of '{metric}' came; expected those of compare_detectors")
     anomalies = list(dict.fromkeys(split for split, _ in found))
     detectors = list(dict.fromkeys(name for _, name in found))
-    longest = 0.2 + _LETTER * max(map(len, anomalies))
+    longest = 0.2 + max(map(inches, anomalies))
     is_beside = longest <= min(_NAMED, 0.36 * width)
     left = longest if is_beside else 0.06
     above = 0.0 if is_beside else 0.18
     each = min(_WIDEST, (width - left - 0.06) / len(detectors))
     names = [detector_lines(name) for name in detectors]
-    is_turned = any(_LETTER * len(line) > each - 0.02 for lines in names for line in lines)
-    head = 0.2 + _LETTER * max(len(" ".join(lines)) for lines in names) if is_turned else _HEAD
+    is_turned = any(inches(line) > each - 0.02 for lines in names for line in lines)
+    turned = [fit(" ".join(lines), _TURNED) for lines in names]
+    head = 0.2 + max(map(inches, turned)) if is_turned else _HEAD
     key = _KEY + (0.22 if width <= 5 else 0.0)
     height = head + len(anomalies) * (_LINE + above) + key
     if ax is None:
@@ -89,15 +91,28 @@ def plot_detection(
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
     lefts = [left + number * each for number in range(len(detectors))]
-    _draw_heads(ax, names, lefts, each=each, bottom=head, is_turned=is_turned)
+    _draw_heads(
+        ax,
+        [(line,) for line in turned] if is_turned else names,
+        lefts,
+        each=each,
+        bottom=head,
+        is_turned=is_turned,
+    )
     for number, anomaly in enumerate(anomalies):
         top = head + number * (_LINE + above) + above
         if is_beside:
             ax.text(left - 0.09, top + _LINE / 2, anomaly, ha="right", va="center", fontsize=TEXT, color=INK)
         else:
-            most = int((width - 0.12) / _LETTER)
-            label = anomaly if len(anomaly) <= most else f"{anomaly[: most - 1]}…"
-            ax.text(left, top - 0.02, label, ha="left", va="bottom", fontsize=TEXT, color=INK)
+            ax.text(
+                left,
+                top - 0.02,
+                fit(anomaly, 0.92 * width - 0.1),
+                ha="left",
+                va="bottom",
+                fontsize=TEXT,
+                color=INK,
+            )
         best = best_detectors(found, anomaly, metric)
         for detector, x in zip(detectors, lefts, strict=True):
             row = found.get((anomaly, detector))
@@ -187,7 +202,7 @@ def _draw_heads(
     for lines, x in zip(names, lefts, strict=True):
         style: dict[str, Any] = {"ha": "center", "fontsize": TEXT, "color": INK}
         if is_turned:
-            ax.text(x + each / 2, bottom - 0.06, " ".join(lines), va="bottom", rotation=90, **style)
+            ax.text(x + each / 2, bottom - 0.06, lines[0], va="bottom", rotation=90, **style)
             continue
         for number, line in enumerate(reversed(lines)):
             ax.text(x + each / 2, bottom - 0.09 - 0.135 * number, line, va="baseline", **style)
@@ -239,14 +254,14 @@ def _draw_key(ax: "Axes", metric: Metric, *, top: float, left: float, is_narrow:
     worst, perfect = ("1", "0") if metric == "fpr95" else ("0", "1")
     x, y = left, top
     ax.text(x, y, f"{title}  {worst}", **style)
-    x += 0.14 + _LETTER * (len(title) + 3)
+    x += 0.06 + inches(f"{title}  {worst}")
     for number, colour in enumerate(DIVERGING):
         ax.add_patch(Rectangle((x + number * 0.15, y - 0.07), 0.145, 0.14, facecolor=colour, linewidth=0))
     x += 9 * 0.15 + 0.05
     ax.text(x, y, perfect, **style)
     x, y = (left, y + 0.22) if is_narrow else (x + 0.3, y)
     ax.text(x, y, f"middle: {named}", **style)
-    x += 0.25 + _LETTER * (8 + len(named))
+    x += 0.25 + inches(f"middle: {named}")
     ax.add_patch(Rectangle((x, y - 0.07), 0.2, 0.14, facecolor=SURFACE, edgecolor=INK, linewidth=1.1))
     ax.text(x + 0.26, y, "best", **style)
     if has_gap:

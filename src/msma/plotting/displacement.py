@@ -19,17 +19,18 @@ from msma.plotting.style import (
     headed,
     panel_grid,
 )
+from msma.plotting.widths import fit
+from msma.plotting.widths import inches as inches_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _METRIC = "displacement"
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_HEADS = {"local": ("local", "L"), "intermediate": ("intermediate", "inter.", "I"), "global": ("global", "G")}
 #: Values that span more than this are drawn on a logarithmic axis; nothing below the least is told apart there.
 _SPAN, _LEAST = 8.0, 0.01
-#: Inches: height of a panel, of a line of text, longest label in letters and inches a letter.
-_HEIGHT, _LINE, _LETTERS, _LETTER = 2.0, 0.135, 20, 0.066
+#: Inches: height of a panel, of a line of text, widest label.
+_HEIGHT, _LINE, _LABEL = 2.0, 0.135, 1.3
 
 _Lines = Mapping[str, Sequence[RowLike]]
 
@@ -79,7 +80,7 @@ def plot_displacement(rows: Iterable[RowLike], *, ax: "Axes | None" = None, widt
     )
     inches = (width - 0.12) / columns - 0.5
     limits = _limits(lines)
-    room = 0.34 + _LETTER * max(len(_shorten(name)) for name in names)
+    room = 0.34 + max(inches_of(_shorten(name)) for name in names)
     for number, (panel, group) in enumerate(zip(panels, groups, strict=True)):
         _draw_panel(panel, lines, group, limits=limits, inches=inches, room=room)
         headed(panel, _head(number, len(groups)), below="1: as far as another text")
@@ -180,7 +181,7 @@ def _draw_panel(
         panel.set_yscale("log")
         _name_decades(panel, low, high)
     panel.set_ylim(low, high)
-    _shade_scales(panel, everything, per_inch=width / inches)
+    shade_scales(panel, everything, per_inch=width / inches)
     for tick in panel.get_yticks():
         if low <= tick <= high:
             panel.plot([first, last], [tick, tick], color=GRID, linewidth=0.6, zorder=0.5)
@@ -217,8 +218,7 @@ def _shorten(name: str) -> str:
     """Cut a long name, never its strength."""
     kind, strength = split_strength(name)
     tail = name[len(kind) :] if strength or kind != name else ""
-    most = _LETTERS - len(tail)
-    return (kind if len(kind) <= most else f"{kind[: most - 1]}…") + tail
+    return fit(name.removesuffix(tail), _LABEL, tail=tail)
 
 
 def _name_decades(panel: "Axes", low: float, high: float) -> None:
@@ -232,96 +232,3 @@ def _name_decades(panel: "Axes", low: float, high: float) -> None:
         ticks = [tick for tick in ticks if round(log10(tick), 6).is_integer()]
     panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     panel.minorticks_off()
-
-
-def _name_lines(
-    panel: "Axes",
-    labels: Sequence[str],
-    ends: Sequence[tuple[int, float]],
-    *,
-    last: float,
-    per_inch: float,
-    limits: tuple[float, float, bool],
-) -> None:
-    """Write each label at the height where its line ends, moved apart where they would touch, joined by a thin line."""
-    low, high, is_log = limits
-    owner: Any = panel.get_figure(root=True)
-    height = float(panel.get_position().height * owner.get_size_inches()[1]) or _HEIGHT
-    step = min(_LINE / height, 1.0 / len(ends))
-
-    def share(value: float) -> float:
-        return (
-            (log10(value) - log10(low)) / (log10(high) - log10(low))
-            if is_log
-            else (value - low) / (high - low)
-        )
-
-    order = sorted(range(len(ends)), key=lambda number: ends[number][1])
-    places = _spread([share(ends[number][1]) for number in order], step)
-    for number, place in zip(order, places, strict=True):
-        x, y = ends[number]
-        colour = CATEGORIES[number]
-        start, stop = last + 0.02 * per_inch, last + 0.18 * per_inch
-        at = low * (high / low) ** place if is_log else low + place * (high - low)
-        panel.plot([x, start, stop], [y, y, at], color=colour, linewidth=0.6, zorder=3)
-        panel.plot([stop], [at], color=colour, marker=_MARKERS[number], markersize=3.4, zorder=3)
-        panel.annotate(
-            labels[number],
-            xy=(stop, at),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=TEXT,
-            color=INK,
-            annotation_clip=False,
-        )
-
-
-def _spread(places: Sequence[float], step: float) -> list[float]:
-    """Move ascending places apart by at least a step, within 0 and 1, each as little as goes."""
-    spread = list(places)
-    for number in range(1, len(spread)):
-        spread[number] = max(spread[number], spread[number - 1] + step)
-    top = 1.0 - step / 2
-    for number in range(len(spread) - 1, -1, -1):
-        spread[number] = min(spread[number], top)
-        top = spread[number] - step
-    return spread
-
-
-def _shade_scales(panel: "Axes", rows: Sequence[RowLike], *, per_inch: float) -> None:
-    """Mark the scales: faint bands behind, a coloured rule with their name below the axis."""
-    layers = sorted({row.layer or 0 for row in rows})
-    panel.set_xticks(
-        layers[:: max(1, ceil(0.22 * len(layers) * per_inch / max(1, layers[-1] - layers[0] + 1)))]
-    )
-    panel.spines["bottom"].set_visible(False)
-    for scale in SCALES:
-        own = [row.layer or 0 for row in rows if row.target == scale]
-        if not own:
-            continue
-        low, high = min(own) - 0.5, max(own) + 0.5
-        panel.axvspan(low, high, color=SCALE_COLOURS[scale], alpha=0.1, linewidth=0, zorder=0)
-        panel.plot(
-            [low + 0.06, high - 0.06],
-            [0.0, 0.0],
-            color=SCALE_COLOURS[scale],
-            linewidth=3,
-            solid_capstyle="butt",
-            transform=panel.get_xaxis_transform(),
-            clip_on=False,
-        )
-        room = (high - low) / per_inch
-        name = next((n for n in _HEADS[scale] if 0.072 * len(n) <= room), _HEADS[scale][-1])
-        panel.annotate(
-            name,
-            xy=((low + high) / 2, 0.0),
-            xycoords=panel.get_xaxis_transform(),
-            xytext=(0, -16),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=TEXT,
-            color=INK,
-            annotation_clip=False,
-        )

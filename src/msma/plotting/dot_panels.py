@@ -18,13 +18,13 @@ from msma.plotting.style import (
     legend,
     panel_grid,
 )
+from msma.plotting.widths import fit, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches: a line, a letter of the names, the room above and below a panel.
-_LINE, _LETTER, _TOP, _BOTTOM = 0.18, 0.066, 0.32, 0.32
-_LETTERS = 27
+#: Inches: a line, the widest name, the room above and below a panel.
+_LINE, _NAME, _TOP, _BOTTOM = 0.18, 1.8, 0.32, 0.32
 
 
 class Panel(NamedTuple):
@@ -67,8 +67,8 @@ def draw_dot_panels(
     Returns:
         The axes; panels are within them.
     """
-    labels = [name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…" for name in names]
-    left = 0.2 + _LETTER * max(map(len, labels))
+    labels = [fit(name, _NAME) for name in names]
+    left = 0.2 + max(map(inches, labels))
     columns = max(1, min(len(panels), 3, int((width - left) / 1.6)))
     keys = _keys(panels, null=null, floor=floor, ceiling=ceiling, is_null_shared=is_null_shared)
     per_line = 4 if width > 5 else 2
@@ -109,7 +109,9 @@ def draw_dot_panels(
         panel.spines["left"].set_visible(False)
         ticks = _ticks(*limits)
         panel.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
-        headed(panel, case.head)
+        room = (width - left - 0.12 - 0.22 * (columns - 1)) / columns
+        # Headings are bold and larger than what is measured.
+        headed(panel, fit(case.head, room / 1.3))
     if keys:
         _draw_key(ax, keys, columns=per_line, left=0.06 / width)
     return ax

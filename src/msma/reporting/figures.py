@@ -182,7 +182,9 @@ def list_robustness(audit: RobustnessRecord) -> dict[str, Drawing]:
         drawings["detection"] = Drawing(lambda width: plot_detection(detection, width=width), PAGE, PAGE)
     if probes is not None and _has(probes, "accuracy"):
         drawings["robust_probes"] = Drawing(lambda width: plot_probes(probes, width=width), PAGE, PAGE)
-    if gates is not None and any(_has(gates, f"accuracy_at_{percent}") for percent in range(1, 101)):
+    if gates is not None and any(
+        row.metric.startswith("accuracy_at_") and row.value is not None for row in gates
+    ):
         drawings["coverage"] = Drawing(lambda width: plot_coverage(gates, width=width), PAGE, PAGE)
     return drawings
 

@@ -21,6 +21,10 @@ from msma.reporting.robustness_tables import (
 from msma.results import Result
 
 _CLEAN = "clean"
+_TABLES = {
+    "auroc": "AUROC of every detector",
+    "fpr95": "False alarms of every detector when 95 % of anomalies are found",
+}
 
 
 def describe_robustness(record: RobustnessRecord | None) -> dict[str, Any]:
@@ -48,7 +52,7 @@ def describe_robustness(record: RobustnessRecord | None) -> dict[str, Any]:
             if detection is None
             else [
                 {"title": title, **table}
-                for metric, title in (("auroc", "AUROC"), ("fpr95", "False alarms when 95 % are found"))
+                for metric, title in _TABLES.items()
                 if (table := every_detector(detection, metric))
             ],
             "alarms": [] if detection is None else alarm_lines(detection),
@@ -142,7 +146,7 @@ def title_probes(probes: Result) -> str:
         better = sum(row.low is not None and row.low > 0 for row in own)
         worse = sum(row.high is not None and row.high < 0 for row in own)
         parts.append(f"{name} {better}" + (f" (and loses on {worse})" if worse else ""))
-    return f"Gains over the plain probe on perturbed texts, of {total}: {join_words(parts)}"
+    return f"Perturbations, of {total}, under which a probe gains over the plain one: {join_words(parts)}"
 
 
 def title_gates(gates: Result) -> str:

@@ -14,6 +14,7 @@ from msma.storage import read_json
 
 _AGAIN = "make the robustness audit again into an empty folder"
 _DETECTOR = "detector.safetensors"
+_AT = "accuracy_at_"
 #: Key of a perturbation: what it holds.
 _KEYS: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -132,6 +133,10 @@ def _rows(path: Path, *columns: str) -> Result | None:
         for column in columns:
             if not isinstance(getattr(row, column), str):
                 raise StorageError(f"'{path}' holds a row '{row.metric}' without '{column}'; {_AGAIN}")
+        if row.metric.startswith(_AT) and not row.metric.removeprefix(_AT).isdecimal():
+            raise StorageError(
+                f"'{path}' holds '{row.metric}', expected a percentage after '{_AT}'; {_AGAIN}"
+            )
         for scale in (row.source, row.target):
             if scale is not None and scale not in SCALES:
                 raise StorageError(

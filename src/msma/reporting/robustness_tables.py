@@ -32,9 +32,8 @@ def perturbation_lines(perturbations: Sequence[Mapping[str, Any]]) -> list[dict[
             {
                 "name": one["name"],
                 "strength": f"{one['strength']:g}",
-                "does": "" if one["name"] in seen else one["does"],
+                "does": "" if one["name"] in seen else _sentences(one["does"], one.get("note") or ""),
                 "keeps": "yes" if one["keeps_meaning"] else "no",
-                "note": "" if one["name"] in seen else begin(one.get("note") or ""),
                 "edits": show(float(one["edits_per_word"])),
                 "n": f"{one['n']:,}",
                 "skipped": f"{one['n_skipped']:,}",
@@ -45,6 +44,11 @@ def perturbation_lines(perturbations: Sequence[Mapping[str, Any]]) -> list[dict[
         )
         seen.add(one["name"])
     return lines
+
+
+def _sentences(*parts: str) -> str:
+    """Write each part as a sentence of its own."""
+    return " ".join(begin(part if part.endswith(".") else f"{part}.") for part in parts if part)
 
 
 def cut_alike(original: str, text: str, *, longest: int = _LONGEST) -> tuple[str, str]:
@@ -60,7 +64,7 @@ def cut_alike(original: str, text: str, *, longest: int = _LONGEST) -> tuple[str
 
     Examples:
         >>> cut_alike("one two three four", "one two threw four", longest=12)
-        ('…two three f…', '…two threw f…')
+        ('…two three fo…', '…two threw fo…')
         >>> cut_alike("short", "shrot")
         ('short', 'shrot')
     """
@@ -96,9 +100,9 @@ def displacement_lines(displacement: Result) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "moved": [_cell(whole.get((name, scale))) for scale in SCALES],
+            "moved": [cell(whole.get((name, scale))) for scale in SCALES],
             "grown": [
-                {"text": _cell(row), "is_told": _is_told(row, 1.0)}
+                {"text": cell(row), "is_told": is_told(row, 1.0)}
                 for row in (grown.get((name, *step)) for step in _STEPS)
             ],
         }
@@ -110,13 +114,13 @@ def _is(row: Row, metric: str) -> bool:
     return row.metric == metric and row.layer is None
 
 
-def _is_told(row: Row | None, null: float) -> bool:
+def is_told(row: Row | None, null: float) -> bool:
     return (
         row is not None and row.low is not None and row.high is not None and not row.low <= null <= row.high
     )
 
 
-def _cell(row: Row | None) -> str:
+def cell(row: Row | None) -> str:
     return NOTHING if row is None else show_interval(row)
 
 
@@ -157,19 +161,19 @@ def detection_lines(detection: Result) -> list[dict[str, Any]]:
         lines.append(
             {
                 "anomaly": split,
-                "auroc": _cell(found["auroc", split, OURS]),
-                "fpr": _cell(found.get(("fpr95", split, OURS))),
+                "auroc": cell(found["auroc", split, OURS]),
+                "fpr": cell(found.get(("fpr95", split, OURS))),
                 "rank": _rank(found.get(("auroc rank", split, OURS)), len(others) + 1),
                 "best": " and ".join(map(detector_name, best)) or NOTHING,
-                "best_auroc": _cell(held[split, best[0]]) if best else NOTHING,
-                "gain": _cell(gain),
-                "sign": "" if not _is_told(gain, 0.0) or gain is None else _sign(gain),
+                "best_auroc": cell(held[split, best[0]]) if best else NOTHING,
+                "gain": cell(gain),
+                "sign": "" if not is_told(gain, 0.0) or gain is None else sign_of(gain),
             }
         )
     return lines
 
 
-def _sign(row: Row) -> str:
+def sign_of(row: Row) -> str:
     return "better" if (row.value or 0.0) > 0 else "worse"
 
 
@@ -210,7 +214,7 @@ def every_detector(detection: Result, metric: str) -> dict[str, Any]:
             "anomaly": split,
             "cells": [
                 {
-                    "text": _cell(rows.get((split, name))),
+                    "text": cell(rows.get((split, name))),
                     "is_best": name in best_detectors(rows, split, "fpr95" if metric == "fpr95" else "auroc"),
                 }
                 for name in names
@@ -241,99 +245,3 @@ def _shares(row: Row) -> str:
     if row.low is None or row.high is None:
         return show_share(row.value)
     return f"{show_share(row.value)} [{show_share(row.low)}, {show_share(row.high)}]"
-
-
-def probe_groups(probes: Result) -> list[dict[str, Any]]:
-    """Lay out accuracy and gain of every probe, a group for clean texts and each perturbation.
-
-    Args:
-        probes: The rows.
-
-    Returns:
-        Groups with their lines; a gain that its interval tells from 0 is marked.
-    """
-    gains = {(row.split, row.map): row for row in probes if row.metric == "gain"}
-    rows = [row for row in probes if row.metric == "accuracy"]
-    groups = []
-    for split in dict.fromkeys(row.split for row in rows):
-        lines = []
-        for row in rows:
-            if row.split != split:
-                continue
-            gain = gains.get((split, row.map)) if row.target is None else None
-            lines.append(
-                {
-                    "name": row.map or "",
-                    "scale": row.target or "",
-                    "accuracy": _cell(row),
-                    "null": show(row.null),
-                    "floor": show(row.floor),
-                    "gain": _cell(gain),
-                    "sign": _sign(gain) if gain is not None and _is_told(gain, 0.0) else "",
-                }
-            )
-        groups.append({"title": split or "", "lines": lines})
-    return groups
-
-
-def probe_choices(probes: Result) -> list[str]:
-    """Say which settings the probes were given by the validation texts.
-
-    Args:
-        probes: The rows.
-
-    Returns:
-        Sentences.
-    """
-    said = []
-    for row in probes:
-        if row.metric == "lambda":
-            note = "" if row.note is None else f": {row.note.removeprefix('0: ')}"
-            said.append(f"Strength of agreement between scales: {show(row.value)}{note}.")
-    weights = [f"{row.target} {show(row.value)}" for row in probes if row.metric == "weight"]
-    if weights:
-        said.append(f"Weights of the scales in the ensemble: {', '.join(weights)}.")
-    return said
-
-
-def gate_groups(gates: Result) -> dict[str, Any]:
-    """Lay out the gates, a group for clean texts and each perturbation.
-
-    Args:
-        gates: The rows.
-
-    Returns:
-        Heads of the coverages, and groups with lines.
-    """
-    found = {(row.split, row.map, row.metric): row for row in gates}
-    coverages = sorted(
-        {row.metric for row in gates if row.metric.startswith("accuracy_at_")},
-        key=lambda metric: -float(metric.rpartition("_")[2]),
-    )
-    groups = []
-    for split in dict.fromkeys(row.split for row in gates):
-        lines = []
-        for name in _unique(row.map for row in gates if row.split == split):
-            difference = found.get((split, name, "aurc_difference"))
-            lines.append(
-                {
-                    "name": gate_name(name),
-                    "aurc": _cell(found.get((split, name, "aurc"))),
-                    "difference": _cell(difference),
-                    # Less risk is better.
-                    "sign": ""
-                    if difference is None or not _is_told(difference, 0.0)
-                    else "worse"
-                    if _sign(difference) == "better"
-                    else "better",
-                    "cells": [_cell(found.get((split, name, metric))) for metric in coverages],
-                }
-            )
-        areas = [row for row in gates if row.split == split and row.metric == "aurc"]
-        beside = "" if not areas else f"no gate {show(areas[0].null)}, a perfect one {show(areas[0].floor)}"
-        groups.append({"title": split or "", "beside": beside, "lines": lines})
-    return {"heads": [f"Right of {m.rpartition('_')[2]}%" for m in coverages], "groups": groups}
-
-
-def _unique(names: Iterable[str | None]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if name is not None]

@@ -13,6 +13,9 @@ from msma.results import Row
 from msma.scales import ScalePartition
 from msma.states import HiddenStates
 
+#: A move of less than this share of the distance of two texts is what batching and rounding do.
+_ROUNDING = 1e-5
+
 _States = Float[np.ndarray, "samples d_model"]
 
 
@@ -37,7 +40,8 @@ def measure_move(clean: _States, perturbed: _States) -> Moved:
         perturbed: Row i is the perturbed text i.
 
     Returns:
-        Squared distances; ``apart`` is corrected so that its mean is unbiased for two independent texts.
+        Squared distances, 0 where a text moved by rounding alone; ``apart`` is corrected so that its mean is unbiased
+        for two independent texts.
 
     Raises:
         ShapeError: When shapes differ, there are fewer than two texts, or all have the same state.
@@ -58,7 +62,7 @@ def measure_move(clean: _States, perturbed: _States) -> Moved:
         raise ShapeError(
             f"all {len(clean)} texts have the same state, so there is no natural variation to compare with"
         )
-    return Moved(moved, apart)
+    return Moved(np.where(moved > _ROUNDING**2 * apart.mean(), moved, 0.0), apart)
 
 
 def displacement_rows(

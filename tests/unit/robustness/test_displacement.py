@@ -69,6 +69,12 @@ def test_nothing_moved_is_zero_and_has_no_amplification():
     assert "nothing moves" in row.note
 
 
+def test_rounding_is_no_move():
+    z = np.random.default_rng(0).normal(size=(50, 4))
+    assert not measure_move(z, z + 1e-7).moved.any()
+    assert measure_move(z, z + 1e-3).moved.all()
+
+
 def test_the_natural_variation_is_unbiased():
     rng = np.random.default_rng(0)
     found = [measure_move(z, z).apart.mean() for z in rng.normal(size=(500, 4, 3))]
