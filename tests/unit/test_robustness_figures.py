@@ -235,6 +235,18 @@ def test_detectors_that_tie_are_all_the_best_and_gaps_are_hatched_and_named():
     assert best_detectors({("a", row.map): row for row in rows[:2]}, "a") == ["x", "y"]
 
 
+def test_the_best_of_a_line_where_nothing_is_told_from_chance_is_not_framed():
+    def framed(low):
+        rows = [
+            Row(metric="auroc", value=value, low=low, high=0.9, map=name, split="case 0.1")
+            for name, value in (("x", 0.55), ("y", 0.52))
+        ]
+        return [cell.get_linewidth() > 0 for cell in _cells(plotting.plot_detection(rows))]
+
+    assert framed(0.49) == [False, False]
+    assert framed(0.51) == [True, False]
+
+
 def test_colours_go_from_always_wrong_over_chance_to_perfect():
     assert [DIVERGING.index(colour_of_detection(v, chance=0.8)) for v in (0.0, 0.4, 0.8, 0.9, 1.0)] == [
         0, 2, 4, 6, 8,

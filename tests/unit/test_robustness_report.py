@@ -24,11 +24,9 @@ from msma.reporting.robustness_tables import (
     detection_lines,
     displacement_lines,
     every_detector,
-    gate_groups,
     perturbation_lines,
-    probe_choices,
-    probe_groups,
 )
+from msma.reporting.withstanding_tables import gate_groups, probe_choices, probe_groups
 from msma.results import Result, Row
 from robustness_folder import (
     CAUTIONS,

@@ -41,7 +41,8 @@ def plot_detection(
     """Draw how well every detector (columns) tells every anomaly (lines) from clean texts.
 
     Colours go from worse than chance, over chance in the middle, to perfect. The best of each line is framed and bold,
-    several where they tie; hatching means that it was not measured.
+    several where they tie, none where its interval does not tell it from chance; hatching means that it was not
+    measured.
 
     Args:
         rows: Rows of ``compare_detectors`` with the detector in ``map`` and the anomaly in ``split``; other metrics
@@ -113,7 +114,11 @@ def plot_detection(
                 fontsize=TEXT,
                 color=INK,
             )
-        best = best_detectors(found, anomaly, metric)
+        best = [
+            name
+            for name in best_detectors(found, anomaly, metric)
+            if not _is_chance(found[anomaly, name], metric)
+        ]
         for detector, x in zip(detectors, lefts, strict=True):
             row = found.get((anomaly, detector))
             _draw_cell(ax, row, metric, x=x, top=top, each=each, is_best=detector in best)
@@ -218,9 +223,7 @@ def _draw_cell(
         # The hatching is drawn in the edge's colour.
         ax.add_patch(Rectangle(corner, *size, facecolor=SURFACE, edgecolor=MUTED, hatch="////", linewidth=0))
         return
-    known = _TITLES[metric][1]
-    chance = known if known is not None else row.null if row.null is not None else 0.5
-    colour = colour_of_detection(row.value, chance=chance, is_higher_better=metric != "fpr95")
+    colour = colour_of_detection(row.value, chance=_chance(row, metric), is_higher_better=metric != "fpr95")
     frame: dict[str, Any] = {"edgecolor": INK, "linewidth": 1.1} if is_best else {"linewidth": 0}
     ax.add_patch(Rectangle(corner, *size, facecolor=colour, zorder=2 if is_best else 1, **frame))
     if each >= _ROOM:
@@ -235,6 +238,18 @@ def _draw_cell(
             fontweight="bold" if is_best else "normal",
             zorder=3,
         )
+
+
+def _chance(row: RowLike, metric: Metric) -> float:
+    known = _TITLES[metric][1]
+    return known if known is not None else row.null if row.null is not None else 0.5
+
+
+def _is_chance(row: RowLike, metric: Metric) -> bool:
+    """Tell whether an interval holds chance; to be the best of nothing is nothing."""
+    if row.low is None or row.high is None:
+        return False
+    return row.low <= _chance(row, metric) <= row.high
 
 
 def _number(value: float) -> str:

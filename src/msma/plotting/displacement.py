@@ -5,16 +5,14 @@ from math import ceil, log10
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from msma._types import SCALES
 from msma.errors import ShapeError
+from msma.plotting.line_labels import label_ends
+from msma.plotting.scale_bands import shade_scales
 from msma.plotting.style import (
     CATEGORIES,
     GRID,
-    INK,
     MUTED,
     PAGE,
-    SCALE_COLOURS,
-    TEXT,
     RowLike,
     headed,
     panel_grid,
@@ -29,8 +27,8 @@ _METRIC = "displacement"
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 #: Values that span more than this are drawn on a logarithmic axis; nothing below the least is told apart there.
 _SPAN, _LEAST = 8.0, 0.01
-#: Inches: height of a panel, of a line of text, widest label.
-_HEIGHT, _LINE, _LABEL = 2.0, 0.135, 1.3
+#: Inches: height of a panel, widest label.
+_HEIGHT, _LABEL = 2.0, 1.3
 
 _Lines = Mapping[str, Sequence[RowLike]]
 
@@ -205,9 +203,9 @@ def _draw_panel(
                 linewidth=0,
                 zorder=2,
             )
-        panel.plot(x, y, linewidth=1.4, label=name, zorder=4, **style)
+        panel.plot(x, y, linewidth=1.4, label=name, zorder=4, clip_on=False, **style)
         ends.append((x[-1], y[-1]))
-    _name_lines(panel, labels, ends, last=last, per_inch=width / inches, limits=limits)
+    label_ends(panel, labels, ends, start=last, per_inch=width / inches, markers=_MARKERS)
 
 
 def _points(rows: Sequence[RowLike], low: float) -> tuple[list[int], list[float]]:

@@ -51,7 +51,7 @@ def shade_scales(panel: "Axes", rows: Sequence[RowLike], *, per_inch: float) -> 
             clip_on=False,
         )
         room = (high - low) / per_inch
-        name = next((n for n in _HEADS[scale] if inches(n) <= room), _HEADS[scale][-1])
+        name = next((n for n in _HEADS[scale] if inches(n) + 0.06 <= room), _HEADS[scale][-1])
         panel.annotate(
             name,
             xy=((low + high) / 2, 0.0),

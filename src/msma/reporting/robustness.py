@@ -13,11 +13,9 @@ from msma.reporting.robustness_tables import (
     detector_name,
     displacement_lines,
     every_detector,
-    gate_groups,
     perturbation_lines,
-    probe_choices,
-    probe_groups,
 )
+from msma.reporting.withstanding_tables import gate_groups, probe_choices, probe_groups
 from msma.results import Result
 
 _CLEAN = "clean"

@@ -1,10 +1,9 @@
 """What a robustness audit found as the lines of the report's tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msma._types import SCALES
-from msma.plotting.coverage import gate_name
 from msma.plotting.detection import best_detectors, detector_lines
 from msma.reporting.numbers import NOTHING, begin, show, show_interval, show_share
 from msma.results import Result, Row
@@ -115,12 +114,29 @@ def _is(row: Row, metric: str) -> bool:
 
 
 def is_told(row: Row | None, null: float) -> bool:
+    """Tell whether an interval tells a value from its null.
+
+    Args:
+        row: A row, or ``None``.
+        null: The value where there is nothing to find.
+
+    Returns:
+        Whether there is an interval and it does not hold the null.
+    """
     return (
         row is not None and row.low is not None and row.high is not None and not row.low <= null <= row.high
     )
 
 
 def cell(row: Row | None) -> str:
+    """Write a value with its interval.
+
+    Args:
+        row: A row, or ``None`` where there is none.
+
+    Returns:
+        The text.
+    """
     return NOTHING if row is None else show_interval(row)
 
 
@@ -174,6 +190,14 @@ def detection_lines(detection: Result) -> list[dict[str, Any]]:
 
 
 def sign_of(row: Row) -> str:
+    """Say which way a difference goes where more is better.
+
+    Args:
+        row: The difference.
+
+    Returns:
+        "better" or "worse", the class of a cell.
+    """
     return "better" if (row.value or 0.0) > 0 else "worse"
 
 

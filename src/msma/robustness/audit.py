@@ -22,7 +22,7 @@ from msma.progress import progress
 from msma.results import Result, Row
 from msma.resuming import check_settings
 from msma.robustness.detecting import RESIDUALS, Panel, detection_rows, fit_panel
-from msma.robustness.displacement import displacement_rows
+from msma.robustness.displacement import displacement_rows, measure_move
 from msma.robustness.record import RobustnessAudit, alarm_rows
 from msma.robustness.texts import AuditTexts, Unit, foreign_texts, gather_texts
 from msma.robustness.withstanding import gate_rows, labelled_states, probe_rows
@@ -250,6 +250,11 @@ class _Work:
     def _originals(self, made: PerturbedTexts) -> HiddenStates:
         return self.clean.subset(self.texts.parts["test"][np.asarray(made.index)], part="test")
 
+    def _is_seen(self, made: PerturbedTexts, states: HiddenStates) -> bool:
+        """Tell whether anything moves by more than rounding, which ranks of detectors must not be made of."""
+        clean = self._originals(made)
+        return any(measure_move(clean.layer(k), states.layer(k)).moved.any() for k in range(states.n_layers))
+
     def describe(self, one: Perturbation) -> dict[str, Any]:
         """Say what a perturbation did to the test texts, with an example."""
         made, _ = self.perturbed[_name(one)]
@@ -312,6 +317,9 @@ class _Work:
         rows: list[Row] = alarm_rows(self.panel.flagged(scores), documents, alpha=self.alpha, seed=self.seed)
         for one in progress(self.perturbations, label="detection"):
             made, states = self.perturbed[_name(one)]
+            if not self._is_seen(made, states):
+                self.say(f"{_name(one)}: the model sees the same tokens, so there is nothing to detect")
+                continue
             index = np.asarray(made.index)
             own = [documents[i] for i in index]
             rows += detection_rows(

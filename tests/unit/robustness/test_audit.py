@@ -72,6 +72,20 @@ def test_every_piece_is_there(audit):
     assert len(found.findings()) == 5
 
 
+def test_what_the_tokenizer_does_not_see_is_not_ranked(folder):
+    """The small tokenizer puts all in lower case: capitals move nothing, and detectors are not compared on rounding."""
+    said = []
+    found = audit_robustness(
+        str(folder),
+        some_documents(),
+        **{**SETTINGS, "perturbations": "uppercase,swap", "label": None},
+        say=said.append,
+    )
+    assert {row.split for row in found.detection.where(metric="auroc")} == {"swap 0.1", "swap 0.3", "letters"}
+    assert found.displacement.value("displacement", map="uppercase 1", target="global", layer=None) == 0.0
+    assert any("uppercase 1: the model sees the same tokens" in words for words in said)
+
+
 def test_rarity_cannot_see_the_order_of_words(audit):
     row = audit[0].detection.row("auroc", split="shuffle 1", map="rarity")
     assert row.value == pytest.approx(0.5, abs=0.01)
