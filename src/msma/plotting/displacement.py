@@ -33,7 +33,13 @@ _HEIGHT, _LABEL = 2.0, 1.3
 _Lines = Mapping[str, Sequence[RowLike]]
 
 
-def plot_displacement(rows: Iterable[RowLike], *, ax: "Axes | None" = None, width: float = PAGE) -> "Axes":
+def plot_displacement(
+    rows: Iterable[RowLike],
+    *,
+    has_every_strength: bool = False,
+    ax: "Axes | None" = None,
+    width: float = PAGE,
+) -> "Axes":
     """Draw how far perturbations move texts at each layer, one line a perturbation at its highest strength.
 
     At 1, the dashed line, a perturbed text is as far from itself as from another text. Bands around lines are 95 %
@@ -44,6 +50,7 @@ def plot_displacement(rows: Iterable[RowLike], *, ax: "Axes | None" = None, widt
     Args:
         rows: Rows "displacement" by layer, as ``displacement_rows`` gives them, with name and strength in ``map``;
             rows about whole scales and of other metrics are left out.
+        has_every_strength: Draw a line for every strength, not for the highest alone; for one perturbation or two.
         ax: Axes to draw on; new ones when left out.
         width: Width of a new figure in inches.
 
@@ -61,7 +68,7 @@ def plot_displacement(rows: Iterable[RowLike], *, ax: "Axes | None" = None, widt
         >>> [line.get_label() for line in axes.child_axes[0].lines if not line.get_label().startswith("_")]
         ['order 0.3']
     """
-    lines = strongest(rows)
+    lines = strongest(rows, has_every_strength=has_every_strength)
     if not lines:
         raise ShapeError(
             f"rows without a value of '{_METRIC}' by layer came; expected those of displacement_rows or of a "
@@ -85,11 +92,12 @@ def plot_displacement(rows: Iterable[RowLike], *, ax: "Axes | None" = None, widt
     return ax
 
 
-def strongest(rows: Iterable[RowLike]) -> dict[str, list[RowLike]]:
+def strongest(rows: Iterable[RowLike], *, has_every_strength: bool = False) -> dict[str, list[RowLike]]:
     """Keep the values by layer of each perturbation at its highest strength, those that move most first.
 
     Args:
         rows: Rows of a robustness audit.
+        has_every_strength: Keep the lower strengths too.
 
     Returns:
         Perturbation with its strength: its rows by layer.
@@ -110,7 +118,10 @@ def strongest(rows: Iterable[RowLike]) -> dict[str, list[RowLike]]:
         kind, strength = split_strength(name)
         if kind not in best or strength >= split_strength(best[kind])[1]:
             best[kind] = name
-    kept = sorted(best.values(), key=lambda name: -fmean(row.value or 0.0 for row in found[name]))
+    kept = sorted(
+        found if has_every_strength else best.values(),
+        key=lambda name: -fmean(row.value or 0.0 for row in found[name]),
+    )
     return {name: sorted(found[name], key=lambda row: row.layer or 0) for name in kept}
 
 
