@@ -74,7 +74,15 @@ def test_defaults_of_the_parts_equal_the_functions(command, function):
                 "arms",
                 "metrics",
                 "objectives",
-                *("tests", "pairs", "crows", "stereoset", "winobias", "erase", "partition"),  # of "msma bias": files
+                *(
+                    "tests",
+                    "pairs",
+                    "crows",
+                    "stereoset",
+                    "winobias",
+                    "erase",
+                    "partition",
+                ),  # of "msma bias": files
             ):  # None stands for all of them
                 continue
             shown = getattr(option.default, "value", option.default)

@@ -43,7 +43,9 @@ def test_translation_adds_the_vector_at_its_layer_and_is_gone_afterwards(family)
 def test_extract_sees_a_layer_as_it_was_changed(family):
     """What reads a model finds out how on the model itself, untouched, then shows it as it is acted on."""
     if family.name == "albert":
-        pytest.skip("transformers notes the states of a shared block inside it, before what acts on its output")
+        pytest.skip(
+            "transformers notes the states of a shared block inside it, before what acts on its output"
+        )
     model, stack = build(family), sites_of(family).stack
     options = {"tokenizer": make_tokenizer(family.template), "stack": family.stack, "attention_texts": 0}
     clean = extract(model, TEXTS[:3], **options)
