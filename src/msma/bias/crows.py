@@ -1,17 +1,15 @@
 """CrowS-Pairs: does a model find the more stereotyping sentence of a pair the likelier one?"""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from msma.bias.formats import CrowsPair, Direction
 from msma.bias.preferences import check_pairs, group_by, preference_rows
-from msma.bias.scores import read_scores, scores_frame, seed_of, write_scores
+from msma.bias.scores import ItemScores, scores_frame, seed_of
 from msma.results import Result
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ class Preference:
 
 
 @dataclass(frozen=True, eq=False)
-class CrowsScore:
+class CrowsScore(ItemScores):
     """Log-likelihoods of pairs, and the published figures made of them.
 
     As published, both log-likelihoods are rounded to three digits before they are compared, and pairs that are equal
@@ -63,6 +61,9 @@ class CrowsScore:
         >>> score.metric_score, score.stereotype_score, score.antistereotype_score, score.n_neutral
         (50.0, 100.0, 0.0, 0)
     """
+
+    item_class = CrowsPair
+    test_name = "CrowS-Pairs"
 
     pairs: tuple[CrowsPair, ...]
     more_nats: Float[np.ndarray, " pairs"]
@@ -141,32 +142,6 @@ class CrowsScore:
         """
         more, less = self.more_nats, self.less_nats
         return scores_frame(self.pairs, more_nats=more, less_nats=less, nats=more - less)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write pairs and log-likelihoods as JSON.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The path written.
-        """
-        return write_scores(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The same scores.
-
-        Raises:
-            StorageError: When the file is missing or holds something else.
-        """
-        return read_scores(path, cls, CrowsPair, test="CrowS-Pairs")
 
     def _types(self) -> dict[str, Int[np.ndarray, " pairs"]]:
         return group_by([pair.bias_type for pair in self.pairs])

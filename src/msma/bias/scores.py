@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
@@ -17,9 +17,6 @@ from msma.storage import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
-    from _typeshed import DataclassInstance
-
-Scores = TypeVar("Scores", bound="DataclassInstance")
 
 
 def describe_model(loaded: LoadedModel) -> dict[str, Any]:
@@ -74,52 +71,58 @@ def scores_frame(items: Sequence[Any], **columns: Float[np.ndarray, " items"]) -
     return make_frame([asdict(item) for item in items]).assign(**columns)
 
 
-def write_scores(scores: "DataclassInstance", path: str | os.PathLike[str]) -> Path:
-    """Write scores as JSON, by the names of their fields.
+@dataclass(frozen=True, eq=False)
+class ItemScores:
+    """Scores that are saved as JSON by the names of their fields, and read again.
 
-    Args:
-        scores: A dataclass of items, arrays and ``provenance``, in this order.
-        path: The file.
-
-    Returns:
-        The path written.
+    Subclasses are dataclasses of items, then arrays, then ``provenance``, and say what their items are.
     """
-    items, *arrays, provenance = (f.name for f in fields(scores))
-    content = {
-        items: [asdict(item) for item in getattr(scores, items)],
-        **{name: getattr(scores, name) for name in arrays},
-        provenance: dict(getattr(scores, provenance)),
-    }
-    return write_json(path, content)
 
+    item_class: ClassVar[Callable[..., Any]]
+    #: Name of the test that was scored, for errors.
+    test_name: ClassVar[str]
 
-def read_scores(
-    path: str | os.PathLike[str], kind: type[Scores], item: Callable[..., Any], *, test: str
-) -> Scores:
-    """Read what :func:`write_scores` wrote.
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write items, scores and provenance as JSON.
 
-    Args:
-        path: The file.
-        kind: The class of the scores.
-        item: The class of their items.
-        test: Name of the test that was scored, for errors.
+        Args:
+            path: The file.
 
-    Returns:
-        The same scores.
+        Returns:
+            The path written.
+        """
+        items, *arrays, provenance = (f.name for f in fields(self))
+        content = {
+            items: [asdict(item) for item in getattr(self, items)],
+            **{name: getattr(self, name) for name in arrays},
+            provenance: dict(getattr(self, provenance)),
+        }
+        return write_json(path, content)
 
-    Raises:
-        StorageError: When the file is missing or holds something else.
-    """
-    content = read_json(path)
-    items, *arrays, provenance = (f.name for f in fields(kind))
-    make: Callable[..., Scores] = kind
-    try:
-        return make(
-            tuple(item(**values) for values in content[items]),
-            *(np.array(content[name], dtype=np.float64) for name in arrays),
-            content[provenance],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StorageError(
-            f"'{path}' does not hold scores of {test} ({error}); give a file written by {kind.__name__}.save"
-        ) from error
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The same scores.
+
+        Raises:
+            StorageError: When the file is missing or holds something else.
+        """
+        content = read_json(path)
+        items, *arrays, provenance = (f.name for f in fields(cls))
+        make: Callable[..., Self] = cls
+        try:
+            return make(
+                tuple(cls.item_class(**values) for values in content[items]),
+                *(np.array(content[name], dtype=np.float64) for name in arrays),
+                content[provenance],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"'{path}' does not hold scores of {cls.test_name} ({error}); "
+                f"give a file written by {cls.__name__}.save"
+            ) from error

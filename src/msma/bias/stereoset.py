@@ -1,16 +1,14 @@
 """StereoSet: does a model prefer the stereotype, and does it prefer sense to nonsense?"""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from msma.bias.formats import StereoItem
-from msma.bias.scores import read_scores, scores_frame, seed_of, write_scores
+from msma.bias.scores import ItemScores, scores_frame, seed_of
 from msma.bias.stereoset_figures import (
     BOTH,
     OVERALL,
@@ -37,7 +35,7 @@ _FEW_TERMS = 10
 
 
 @dataclass(frozen=True, eq=False)
-class StereoScore:
+class StereoScore(ItemScores):
     """Scores of the three options of each item, and the published figures made of them.
 
     Args:
@@ -49,6 +47,9 @@ class StereoScore:
         CorpusError: When there is no item.
         ShapeError: When there are not three finite scores an item.
     """
+
+    item_class = StereoItem
+    test_name = "StereoSet"
 
     items: tuple[StereoItem, ...]
     scores: Float[np.ndarray, "items 3"]
@@ -118,32 +119,6 @@ class StereoScore:
         """
         columns = {f"score_{name}": column for name, column in zip(_OPTIONS, self.scores.T, strict=True)}
         return scores_frame(self.items, **columns)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write items and scores as JSON.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The path written.
-        """
-        return write_scores(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The same scores.
-
-        Raises:
-            StorageError: When the file is missing or holds something else.
-        """
-        return read_scores(path, cls, StereoItem, test="StereoSet")
 
 
 def _rows(table: TermFigures, suffix: str, about: str, *, n: int, n_resamples: int, seed: int) -> list[Row]:

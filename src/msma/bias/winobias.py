@@ -1,11 +1,9 @@
 """WinoBias: does a model find the pronoun that goes with the stereotype of an occupation the likelier one?"""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,7 +19,7 @@ from msma.bias.likelihood import (
     token_log_probs,
 )
 from msma.bias.preferences import check_pairs, group_by, preference_rows
-from msma.bias.scores import describe_model, read_scores, scores_frame, seed_of, write_scores
+from msma.bias.scores import ItemScores, describe_model, scores_frame, seed_of
 from msma.errors import CorpusError
 from msma.models import LoadedModel
 from msma.results import Result
@@ -82,7 +80,7 @@ _OCCUPATION = re.compile(rf"\b({'|'.join(OCCUPATIONS)})s?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class WinoScore:
+class WinoScore(ItemScores):
     """Log-likelihoods of the two sentences of each pair.
 
     Args:
@@ -100,6 +98,9 @@ class WinoScore:
         >>> WinoScore((pair,), np.array([-1.0]), np.array([-1.5])).pro_share
         100.0
     """
+
+    item_class = WinoPair
+    test_name = "WinoBias"
 
     pairs: tuple[WinoPair, ...]
     pro_nats: Float[np.ndarray, " pairs"]
@@ -168,32 +169,6 @@ class WinoScore:
         """
         pro, anti = self.pro_nats, self.anti_nats
         return scores_frame(self.pairs, pro_nats=pro, anti_nats=anti, nats=pro - anti)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write pairs and log-likelihoods as JSON.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The path written.
-        """
-        return write_scores(self, path)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The same scores.
-
-        Raises:
-            StorageError: When the file is missing or holds something else.
-        """
-        return read_scores(path, cls, WinoPair, test="WinoBias")
 
     def _types(self) -> dict[str, Int[np.ndarray, " pairs"]]:
         return group_by([pair.kind for pair in self.pairs])

@@ -1,14 +1,13 @@
 """Figure of association tests: every test against every layer and every scale."""
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import groupby
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from msma._types import SCALES
 from msma.errors import ShapeError
+from msma.plotting.scale_bands import SCALE_HEADS
 from msma.plotting.style import (
     COLUMN,
     DIVERGING,
@@ -20,6 +19,7 @@ from msma.plotting.style import (
     TEXT,
     new_figure,
 )
+from msma.plotting.widths import fit, inches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _LEVEL = 0.05
 #: Effect size from one colour to the next; the last ones stand for everything beyond.
 _STEP = 0.5
-_SHORT = {"local": ("local", "L"), "intermediate": ("intermediate", "inter.", "I"), "global": ("global", "G")}
 #: Inches: a line of cells, room above the cells and below them, a scale's column, the gap before these.
 _LINE, _HEAD, _KEY, _WHOLE, _GAP = 0.34, 0.5, 0.34, 0.46, 0.16
 #: Widest cell of a layer, narrowest one that has room for a number, and for a bold one with its sign.
@@ -165,21 +164,6 @@ def name_tests(rows: Sequence[AssociationLike]) -> dict[str, str]:
     return {test: f"{test}: {label}" if known.count(label) > 1 else label for test, label in labels.items()}
 
 
-@lru_cache(maxsize=1024)
-def _inches(text: str) -> float:
-    from matplotlib.textpath import TextPath
-
-    return float(TextPath((0, 0), text, size=TEXT).get_extents().width) / 72 if text.strip() else 0.0
-
-
-def _fit(text: str, room: float) -> str:
-    """Cut a text that is wider than its room."""
-    if _inches(text) <= room:
-        return text
-    most = bisect_right(range(len(text)), room, key=lambda length: _inches(f"{text[:length]}…")) - 1
-    return f"{text[: max(0, most)].rstrip()}…"
-
-
 def _two_lines(label: str) -> list[str]:
     """Break a label after its targets."""
     parts = label.split(", ", 1)
@@ -187,7 +171,7 @@ def _two_lines(label: str) -> list[str]:
 
 
 def _label_room(labels: Sequence[str]) -> float:
-    longest = max(_inches(part) for label in labels for part in _two_lines(label))
+    longest = max(inches(part) for label in labels for part in _two_lines(label))
     return min(_MOST_NAMED, max(0.5, 0.17 + longest))
 
 
@@ -216,8 +200,8 @@ def _draw_head(ax: "Axes", columns: Sequence[_Column]) -> None:
     for (is_layer, scale), members in groupby(columns, key=lambda c: (c.layer is not None, c.scale)):
         own = list(members)
         start, room = own[0].left, sum(column.width for column in own)
-        names = _SHORT[scale] if is_layer else _SHORT[scale][-2:]
-        name = next((n for n in names if _inches(n) + 0.04 <= room), names[-1])
+        names = SCALE_HEADS[scale] if is_layer else SCALE_HEADS[scale][-2:]
+        name = next((n for n in names if inches(n) + 0.04 <= room), names[-1])
         ax.text(start + room / 2, bottom - 0.36, name, **style)
         band = Rectangle(
             (start + 0.015, bottom - 0.25), room - 0.03, 0.055, color=SCALE_COLOURS[scale], linewidth=0
@@ -241,9 +225,9 @@ def _name_test(ax: "Axes", label: str, *, left: float, top: float, room: float) 
     """Write a test's name above its line where the room for it is there, else before it in two lines."""
     style: dict[str, Any] = {"fontsize": TEXT, "color": INK, "linespacing": 0.98}
     if room > left:
-        ax.text(left, top - 0.03, _fit(label, room), ha="left", va="bottom", **style)
+        ax.text(left, top - 0.03, fit(label, room), ha="left", va="bottom", **style)
     else:
-        text = "\n".join(_fit(line, room) for line in _two_lines(label))
+        text = "\n".join(fit(line, room) for line in _two_lines(label))
         ax.text(left - 0.09, top + _LINE / 2, text, ha="right", va="center", **style)
 
 

@@ -4,16 +4,14 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
-from msma._types import SCALES
 from msma.errors import ShapeError
+from msma.plotting.scale_bands import draw_bands
 from msma.plotting.style import (
     CATEGORIES,
     GRID,
     INK,
     MUTED,
     PAGE,
-    SCALE_COLOURS,
-    TEXT,
     RowLike,
     headed,
     legend,
@@ -26,7 +24,8 @@ if TYPE_CHECKING:
 _PROBE, _NEW, _AGREEMENT = "bias_probe", "bias_probe_new_words", "bias_agreement"
 _CHANCE = 0.5
 _NEW_COLOUR = CATEGORIES[0]
-_HEADS = {"local": ("local", "L"), "intermediate": ("intermediate", "inter.", "I"), "global": ("global", "G")}
+#: Inches that a letter of a scale's name is given.
+_LETTER = 0.072
 
 
 def plot_bias_layers(rows: Iterable[RowLike], *, ax: "Axes | None" = None, width: float = PAGE) -> "Axes":
@@ -166,39 +165,15 @@ def _draw_agreement(panel: "Axes", rows: Sequence[RowLike]) -> None:
 
 
 def _shade_scales(panel: "Axes", rows: Sequence[RowLike], *, inches: float) -> None:
-    """Mark the scales: faint bands behind, a coloured rule with their name above the axis."""
+    """Set the layers along x, and mark their scales."""
     layers = sorted({row.layer or 0 for row in rows})
     first, last = layers[0] - 0.5, layers[-1] + 0.5
     panel.set_xlim(first - 0.1, last + 0.1)
     panel.set_xticks(layers[:: max(1, ceil(len(layers) / (4.5 * inches)))])
     panel.grid(axis="y", color=GRID, linewidth=0.6)
-    panel.spines["bottom"].set_visible(False)
-    for scale in SCALES:
-        own = [row.layer or 0 for row in rows if row.target == scale]
-        if not own:
-            continue
-        low, high = min(own) - 0.5, max(own) + 0.5
-        panel.axvspan(low, high, color=SCALE_COLOURS[scale], alpha=0.1, linewidth=0, zorder=0)
-        panel.plot(
-            [low + 0.06, high - 0.06],
-            [0.0, 0.0],
-            color=SCALE_COLOURS[scale],
-            linewidth=3,
-            solid_capstyle="butt",
-            transform=panel.get_xaxis_transform(),
-            clip_on=False,
-        )
-        room = (high - low) / (last - first + 0.2) * inches
-        name = next((n for n in _HEADS[scale] if 0.072 * len(n) <= room), _HEADS[scale][-1])
-        panel.annotate(
-            name,
-            xy=((low + high) / 2, 0.0),
-            xycoords=panel.get_xaxis_transform(),
-            xytext=(0, -16),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=TEXT,
-            color=INK,
-            annotation_clip=False,
-        )
+    draw_bands(
+        panel,
+        rows,
+        per_inch=(last - first + 0.2) / inches,
+        room_of=lambda name: _LETTER * len(name),
+    )

@@ -1,6 +1,6 @@
 """Scales behind lines that run over layers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,12 @@ from msma.plotting.widths import inches
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_HEADS = {"local": ("local", "L"), "intermediate": ("intermediate", "inter.", "I"), "global": ("global", "G")}
+#: Names of each scale, the longest first, for the room there is.
+SCALE_HEADS = {
+    "local": ("local", "L"),
+    "intermediate": ("intermediate", "inter.", "I"),
+    "global": ("global", "G"),
+}
 
 
 def shade_scales(panel: "Axes", rows: Sequence[RowLike], *, per_inch: float) -> None:
@@ -34,6 +39,29 @@ def shade_scales(panel: "Axes", rows: Sequence[RowLike], *, per_inch: float) -> 
     panel.set_xticks(
         layers[:: max(1, ceil(0.22 * len(layers) * per_inch / max(1, layers[-1] - layers[0] + 1)))]
     )
+    draw_bands(panel, rows, per_inch=per_inch, room_of=lambda name: inches(name) + 0.06)
+
+
+def draw_bands(
+    panel: "Axes", rows: Sequence[RowLike], *, per_inch: float, room_of: Callable[[str], float]
+) -> None:
+    """Draw bands, rules and names of scales, and leave ticks as they are.
+
+    Args:
+        panel: Axes with layers along x.
+        rows: Rows by layer, with the scale of each layer in ``target``.
+        per_inch: How many layers an inch of the panel holds.
+        room_of: Inches that a name needs; the longest name that has them is written, else the shortest.
+
+    Examples:
+        >>> from msma.plotting.style import new_figure
+        >>> from msma.results import Row
+        >>> panel = new_figure(3.5, 2).add_subplot()
+        >>> rows = [Row(metric="m", value=1.0, target="local", layer=k) for k in range(3)]
+        >>> draw_bands(panel, rows, per_inch=1.0, room_of=lambda name: float(len(name)))
+        >>> [text.get_text() for text in panel.texts]
+        ['L']
+    """
     panel.spines["bottom"].set_visible(False)
     for scale in SCALES:
         own = [row.layer or 0 for row in rows if row.target == scale]
@@ -51,7 +79,7 @@ def shade_scales(panel: "Axes", rows: Sequence[RowLike], *, per_inch: float) -> 
             clip_on=False,
         )
         room = (high - low) / per_inch
-        name = next((n for n in _HEADS[scale] if inches(n) + 0.06 <= room), _HEADS[scale][-1])
+        name = next((n for n in SCALE_HEADS[scale] if room_of(n) <= room), SCALE_HEADS[scale][-1])
         panel.annotate(
             name,
             xy=((low + high) / 2, 0.0),

@@ -14,7 +14,7 @@ from msma.reporting.bias_tables import (
     price_table,
     score_groups,
 )
-from msma.reporting.numbers import join_words, show, show_share
+from msma.reporting.numbers import count_of, join_words, show, show_share
 from msma.results import Result
 
 
@@ -66,7 +66,7 @@ def title_associations(table: AssociationTable) -> str:
         if any(row.scale == scale for row in rows)
     ]
     if not any(row.is_significant for row in rows):
-        return f"None of {_count(len(tests), 'test')} shows an association after correction"
+        return f"None of {count_of(len(tests), 'test')} shows an association after correction"
     return f"Tests with an association after correction, of {len(tests)}: {join_words(found)}"
 
 
@@ -111,7 +111,3 @@ def title_prices(prices: PriceList) -> str:
         f"With {method_name(price)} at the {price.scale} scale a linear probe at the output tells {left} of texts "
         f"apart, {before} before; it costs {show(price.cost.value)} {price.cost_units}"
     )
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,8 +1,9 @@
 """Read the folder of a bias audit, or say in one sentence what is damaged."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +15,8 @@ from msma.bias.price_list import PriceList
 from msma.bias.stereoset import StereoScore
 from msma.bias.winobias import WinoScore
 from msma.errors import MsmaError, StorageError
+from msma.reporting.audit_files import check_scale, load_rows, read_record
 from msma.results import Result
-from msma.storage import read_json
 
 T = TypeVar("T")
 _AGAIN = "run 'msma bias' again into an empty folder"
@@ -77,8 +78,8 @@ def read_bias(folder: str | os.PathLike[str]) -> BiasRecord:
             said=tuple(audit["said"]),
             cautions=tuple(audit["cautions"]),
             associations=_optional(home / "associations.json", _load_associations),
-            location=_optional(home / "location.json", _load_rows),
-            carried=_optional(home / "carried.json", _load_rows),
+            location=_optional(home / "location.json", partial(load_rows, again=_AGAIN)),
+            carried=_optional(home / "carried.json", partial(load_rows, again=_AGAIN)),
             scores={
                 name: load(home / f"{name}.json").to_result()
                 for name, load in _SCORES.items()
@@ -98,11 +99,7 @@ def _optional(path: Path, load: Callable[[Path], T]) -> T | None:
 
 
 def _check_audit(path: Path) -> Mapping[str, Any]:
-    content = read_json(path)
-    for key in ("said", "cautions"):
-        lines = content.get(key)
-        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-            raise StorageError(f"'{path}' holds no whole bias audit (no list of sentences '{key}'); {_AGAIN}")
+    content = read_record(path, audit="bias audit", again=_AGAIN)
     if not isinstance(content.get("concept"), str):
         raise StorageError(f"'{path}' holds no whole bias audit (no 'concept'); {_AGAIN}")
     return content
@@ -113,16 +110,9 @@ def _load_associations(path: Path) -> AssociationTable:
     if not table.rows:
         raise StorageError(f"'{path}' holds no association test; {_AGAIN}")
     for row in table.rows:
-        _check_scale(path, row.scale, SCALES)
+        check_scale(path, row.scale, again=_AGAIN)
         _check_numbers(path, row.effect, row.low, row.high, row.p_holm, row.floor)
     return table
-
-
-def _load_rows(path: Path) -> Result:
-    result = Result.load(path)
-    if not result.rows:
-        raise StorageError(f"'{path}' holds no row; {_AGAIN}")
-    return result
 
 
 def _load_prices(path: Path) -> PriceList:
@@ -130,16 +120,9 @@ def _load_prices(path: Path) -> PriceList:
     if not prices.erasures or len(prices.erasures) == len(prices.prices):
         raise StorageError(f"'{path}' holds no price list with the model as it is and an erasure; {_AGAIN}")
     for price in prices.prices:
-        _check_scale(path, price.scale, ("none", *SCALES))
+        check_scale(path, price.scale, again=_AGAIN, known=("none", *SCALES))
         _check_numbers(path, price.strength, price.cost.value, price.output_linear.value)
     return prices
-
-
-def _check_scale(path: Path, scale: str, known: Sequence[str]) -> None:
-    if scale not in known:
-        raise StorageError(
-            f"'{path}' names the scale '{scale}', expected one of {', '.join(known)}; {_AGAIN}"
-        )
 
 
 def _check_numbers(path: Path, *values: Any) -> None:

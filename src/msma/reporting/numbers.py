@@ -103,6 +103,24 @@ def show_layers(layers: range) -> str:
     return f"layers {layers[0]}–{layers[-1]}"
 
 
+def count_of(number: int, word: str, words: str = "") -> str:
+    """Write how many of a thing there are.
+
+    Args:
+        number: How many.
+        word: What one is called.
+        words: What several are called; the word with an "s" when left out.
+
+    Returns:
+        The text.
+
+    Examples:
+        >>> count_of(1, "test"), count_of(0, "test"), count_of(2, "anomaly", "anomalies")
+        ('1 test', '0 tests', '2 anomalies')
+    """
+    return f"{number} {word if number == 1 else words or f'{word}s'}"
+
+
 def join_words(words: list[str]) -> str:
     """Join words as in a sentence.
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from msma.plotting.displacement import split_strength
-from msma.reporting.numbers import join_words, show
+from msma.reporting.numbers import count_of, join_words, show
 from msma.reporting.robustness_folder import RobustnessRecord
 from msma.reporting.robustness_tables import (
     OURS,
@@ -116,11 +116,12 @@ def title_detection(detection: Result) -> str:
     names = anomalies(detection)
     gains = [row for row in detection if row.metric == "auroc gain" and row.map == OURS]
     if not gains:
-        return f"How well {_count(len({row.map for row in detection}), 'detector')} tell anomalies from clean texts"
+        return f"How well {count_of(len({row.map for row in detection}), 'detector')} tell anomalies from clean texts"
     better = sum(row.low is not None and row.low > 0 for row in gains)
     worse = sum(row.high is not None and row.high < 0 for row in gains)
+    asked = count_of(len(names), "anomaly", "anomalies")
     return (
-        f"Residuals between scales beat the best baseline on {better} of {_count(len(names), 'anomaly', 'anomalies')} "
+        f"Residuals between scales beat the best baseline on {better} of {asked} "
         f"and lose to it on {worse}; on {len(gains) - better - worse} these texts cannot tell"
     )
 
@@ -173,7 +174,3 @@ def _gate(name: str) -> str:
     return " with ".join(
         "confidence" if part == "probability" else detector_name(part) for part in name.split(" + ")
     )
-
-
-def _count(number: int, word: str, words: str = "") -> str:
-    return f"{number} {word if number == 1 else words or f'{word}s'}"

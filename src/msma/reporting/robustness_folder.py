@@ -7,10 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from msma._types import SCALES
 from msma.errors import MsmaError, StorageError
+from msma.reporting.audit_files import check_scale, load_rows, read_record
 from msma.results import Result
-from msma.storage import read_json
 
 _AGAIN = "make the robustness audit again into an empty folder"
 _DETECTOR = "detector.safetensors"
@@ -94,13 +93,7 @@ def read_robustness(folder: str | os.PathLike[str]) -> RobustnessRecord:
 
 
 def _check_audit(path: Path) -> Mapping[str, Any]:
-    content = read_json(path)
-    for key in ("said", "cautions"):
-        lines = content.get(key)
-        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
-            raise StorageError(
-                f"'{path}' holds no whole robustness audit (no list of sentences '{key}'); {_AGAIN}"
-            )
+    content = read_record(path, audit="robustness audit", again=_AGAIN)
     if not isinstance(content.get("unit"), str) or not isinstance(content["label"], str | None):
         raise StorageError(f"'{path}' holds no whole robustness audit (no 'unit' or 'label'); {_AGAIN}")
     done = content.get("perturbations")
@@ -126,9 +119,7 @@ def _rows(path: Path, *columns: str) -> Result | None:
     """Read a table whose rows must name what they are about."""
     if not path.is_file():
         return None
-    result = Result.load(path)
-    if not result.rows:
-        raise StorageError(f"'{path}' holds no row; {_AGAIN}")
+    result = load_rows(path, again=_AGAIN)
     for row in result:
         for column in columns:
             if not isinstance(getattr(row, column), str):
@@ -138,10 +129,8 @@ def _rows(path: Path, *columns: str) -> Result | None:
                 f"'{path}' holds '{row.metric}', expected a percentage after '{_AT}'; {_AGAIN}"
             )
         for scale in (row.source, row.target):
-            if scale is not None and scale not in SCALES:
-                raise StorageError(
-                    f"'{path}' names the scale '{scale}', expected one of {', '.join(SCALES)}; {_AGAIN}"
-                )
+            if scale is not None:
+                check_scale(path, scale, again=_AGAIN)
         if not isinstance(row.layer, int | None) or not isinstance(row.split, str | None):
             raise StorageError(f"'{path}' holds a row '{row.metric}' with a wrong layer or split; {_AGAIN}")
     return result
