@@ -37,4 +37,4 @@ def test_a_notebook_was_run_in_order_and_holds_its_figures(path):
     images = [o for cell in cells for o in cell["outputs"] if "image/png" in o.get("data", {})]
     assert len(images) >= 3
     assert not any(o["output_type"] == "error" for cell in cells for o in cell["outputs"])
-    assert "/work/" not in path.read_text()
+    assert "site-packages" not in path.read_text()  # nor any other place of the machine it was run on

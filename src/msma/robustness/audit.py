@@ -2,8 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +10,17 @@ import numpy as np
 from msma._types import Stack as StackName
 from msma._version import __version__
 from msma.corpora import Document, demo_corpus
-from msma.detection import TextDetector
 from msma.errors import ConfigError, ScaleError
-from msma.extraction import extract
 from msma.interventions.sites import find_sites
-from msma.models import LoadedModel, load_with_head
-from msma.perturbations import Perturbation, PerturbedTexts, find_perturbations, perturb_texts
-from msma.progress import progress
-from msma.results import Result, Row
+from msma.models import load_with_head
+from msma.perturbations import Perturbation, find_perturbations
+from msma.results import Result
 from msma.resuming import check_settings
-from msma.robustness.detecting import RESIDUALS, Panel, detection_rows, fit_panel
-from msma.robustness.displacement import displacement_rows, measure_move
-from msma.robustness.record import RobustnessAudit, alarm_rows
-from msma.robustness.texts import AuditTexts, Unit, foreign_texts, gather_texts
-from msma.robustness.withstanding import gate_rows, labelled_states, probe_rows
-from msma.scales import ScalePartition, find_scales
-from msma.states import HiddenStates
+from msma.robustness.record import RobustnessAudit
+from msma.robustness.texts import Unit, foreign_texts, gather_texts
+from msma.robustness.work import AuditWork, Say
+from msma.scales import ScalePartition
 from msma.storage import read_json, write_json
-
-Say = Callable[[str], None]
 
 #: Perturbations that are tried when none are named.
 DEFAULT_PERTURBATIONS = "keyboard,ocr,misspelling,case,punctuation,spacing,deletion,order,shuffle,negation"
@@ -111,7 +101,7 @@ def audit_robustness(
     known = None if folder is None else folder / "scales.json"
     if partition is None and known is not None and known.is_file():
         partition = ScalePartition.load(known)
-    work = _Work(loaded, texts, chosen, others, partition, alpha, stack, seed, say)
+    work = AuditWork(loaded, texts, chosen, others, partition, alpha, stack, seed, say)
     n_layers = find_sites(loaded.network, stack=stack).stack.n_layers
     if partition is not None and partition.n_layers != n_layers:
         raise ScaleError(
@@ -193,222 +183,6 @@ def choose_perturbations(
     for one in find_perturbations(given):
         found += [one.at(1.0)] if one.name in _WHOLE else [one.at(float(s)) for s in strengths]
     return tuple(found)
-
-
-@dataclass(frozen=True, eq=False)
-class _Work:
-    """States and detectors, made when they are first asked for."""
-
-    loaded: LoadedModel
-    texts: AuditTexts
-    perturbations: tuple[Perturbation, ...]
-    foreign: Mapping[str, Sequence[str]]
-    partition: ScalePartition | None
-    alpha: float
-    stack: StackName
-    seed: int
-    say: Say
-
-    def _extract(
-        self, texts: Sequence[str], documents: Sequence[str], *, attention_texts: int = 0
-    ) -> HiddenStates:
-        return extract(
-            self.loaded.network,
-            texts,
-            tokenizer=self.loaded.tokenizer,
-            name=self.loaded.name,
-            documents=documents,
-            stack=self.stack,
-            attention_texts=attention_texts,
-            seed=self.seed,
-        )
-
-    @cached_property
-    def clean(self) -> HiddenStates:
-        """States of all clean texts."""
-        self.say(f"{len(self.texts.texts)} clean texts")
-        return self._extract(self.texts.texts, self.texts.documents, attention_texts=128)
-
-    @cached_property
-    def scales(self) -> ScalePartition:
-        """The scales, found on training texts where none were given."""
-        if self.partition is not None:
-            return self.partition
-        return find_scales(self.clean.subset(self.texts.parts["train"], part="train"), seed=self.seed)
-
-    @cached_property
-    def perturbed(self) -> dict[str, tuple[PerturbedTexts, HiddenStates]]:
-        """Perturbed test texts and their states, by name and strength."""
-        test, documents = self.texts.of("test"), self.texts.documents_of("test")
-        found = {}
-        self.say(f"{len(self.perturbations)} perturbations of {len(test)} test texts")
-        for one in progress(self.perturbations, label="perturbations"):
-            made = perturb_texts(test, one, seed=self.seed)
-            found[_name(one)] = (made, self._extract(made.texts, [documents[i] for i in made.index]))
-        return found
-
-    def _originals(self, made: PerturbedTexts) -> HiddenStates:
-        return self.clean.subset(self.texts.parts["test"][np.asarray(made.index)], part="test")
-
-    def _is_seen(self, made: PerturbedTexts, states: HiddenStates) -> bool:
-        """Tell whether anything moves by more than rounding, which ranks of detectors must not be made of."""
-        clean = self._originals(made)
-        return any(measure_move(clean.layer(k), states.layer(k)).moved.any() for k in range(states.n_layers))
-
-    def describe(self, one: Perturbation) -> dict[str, Any]:
-        """Say what a perturbation did to the test texts, with an example."""
-        made, _ = self.perturbed[_name(one)]
-        shown = next((p for p in made.perturbed if p.is_changed), made.perturbed[0])
-        return {
-            "name": one.name,
-            "strength": one.strength,
-            "does": (type(one).__doc__ or "").split("\n", 1)[0],
-            "keeps_meaning": one.keeps_meaning,
-            "note": one.note,
-            "edits_per_word": made.edits_per_word,
-            "n": len(made.texts),
-            "n_skipped": made.n_skipped,
-            "n_unchanged": made.n_unchanged,
-            "example": {"original": shown.original, "text": shown.text},
-        }
-
-    def displace(self) -> Result:
-        """Measure displacement by layer and scale."""
-        rows: list[Row] = []
-        for one in self.perturbations:
-            made, states = self.perturbed[_name(one)]
-            rows += displacement_rows(
-                self._originals(made),
-                states,
-                self.scales,
-                name=one.name,
-                strength=one.strength,
-                seed=self.seed,
-                note=one.note or None,
-            )
-        return Result("displacement", tuple(rows), {"model": self.loaded.name, "seed": self.seed})
-
-    @cached_property
-    def panel(self) -> Panel:
-        """All detectors, fitted on training and validation texts."""
-        self.say("detectors")
-        index = self._fitting
-        return fit_panel(
-            self.loaded,
-            self.clean.subset(index),
-            [self.texts.texts[i] for i in index],
-            self.scales,
-            alpha=self.alpha,
-            seed=self.seed,
-        )
-
-    @property
-    def _fitting(self) -> Any:
-        return np.concatenate([self.texts.parts["train"], self.texts.parts["validation"]])
-
-    @cached_property
-    def _clean_scores(self) -> dict[str, Any]:
-        return self.panel.score(self.clean.subset(self.texts.parts["test"]), self.texts.of("test"))
-
-    def detect(self) -> Result:
-        """Compare detectors on every anomaly, and count false alarms."""
-        documents = self.texts.documents_of("test")
-        scores = self._clean_scores
-        rows: list[Row] = alarm_rows(self.panel.flagged(scores), documents, alpha=self.alpha, seed=self.seed)
-        for one in progress(self.perturbations, label="detection"):
-            made, states = self.perturbed[_name(one)]
-            if not self._is_seen(made, states):
-                self.say(f"{_name(one)}: the model sees the same tokens, so there is nothing to detect")
-                continue
-            index = np.asarray(made.index)
-            own = [documents[i] for i in index]
-            rows += detection_rows(
-                {name: values[index] for name, values in scores.items()},
-                self.panel.score(states, made.texts),
-                name=_name(one),
-                documents=(own, own),
-                note=one.note or None,
-                seed=self.seed,
-            )
-        for name, given in self.foreign.items():
-            strangers = [f"{name} {i}" for i in range(len(given))]
-            states = self._extract(given, strangers)
-            rows += detection_rows(
-                scores,
-                self.panel.score(states, list(given)),
-                name=name,
-                documents=(documents, strangers),
-                seed=self.seed,
-            )
-        return Result("detection", tuple(rows), {"model": self.loaded.name, "seed": self.seed})
-
-    def probe(self) -> Result:
-        """Compare probes on clean and perturbed texts."""
-        parts = {name: self._labelled(name) for name in ("train", "validation", "test")}
-        tests = {}
-        for name, (made, states) in self.perturbed.items():
-            labels = self.texts.labels_of("test")
-            tests[name] = labelled_states(
-                states, [labels[i] for i in made.index], self.scales, detector=self.panel.detectors[RESIDUALS]
-            )
-        return probe_rows(
-            parts["train"],
-            parts["validation"],
-            parts["test"],
-            tests,
-            augmented=self._augmented(),
-            seed=self.seed,
-        )
-
-    def gate(self) -> Result:
-        """Compare what to abstain by."""
-        labels = self.texts.labels_of("test")
-        tests = {"clean": (self._labelled("test"), self._clean_scores[RESIDUALS])}
-        for name, (made, states) in self.perturbed.items():
-            part = labelled_states(states, [labels[i] for i in made.index], self.scales)
-            tests[name] = (part, self.panel.score(states, made.texts)[RESIDUALS])
-        return gate_rows(self._labelled("train"), self._labelled("validation"), tests, seed=self.seed)
-
-    def _labelled(self, part: str) -> Any:
-        return labelled_states(
-            self.clean.subset(self.texts.parts[part]),
-            self.texts.labels_of(part),
-            self.scales,
-            detector=self.panel.detectors[RESIDUALS],
-        )
-
-    def _augmented(self) -> Any:
-        """Copies of training texts, each perturbed by one of those that keep the meaning, turn by turn."""
-        kinds = [one for one in self.perturbations if one.keeps_meaning] or list(self.perturbations)
-        texts, documents, labels = (
-            self.texts.of("train"),
-            self.texts.documents_of("train"),
-            self.texts.labels_of("train"),
-        )
-        rows = []
-        for number, text in enumerate(texts):
-            made = kinds[number % len(kinds)](text, seed=self.seed + 1)
-            if made is not None and made.is_changed:
-                rows.append((made.text, documents[number], labels[number]))
-        states = self._extract([row[0] for row in rows], [row[1] for row in rows])
-        return labelled_states(states, [row[2] for row in rows], self.scales)
-
-    def detector(self) -> TextDetector:
-        """Fit the detector that is saved, on training and validation texts."""
-        index = self._fitting
-        return TextDetector.fit(
-            self.loaded,
-            [self.texts.texts[i] for i in index],
-            partition=self.scales,
-            documents=[self.texts.documents[i] for i in index],
-            alpha=self.alpha,
-            stack=self.stack,
-            seed=self.seed,
-        )
-
-
-def _name(one: Perturbation) -> str:
-    return f"{one.name} {one.strength:g}"
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -109,7 +109,7 @@ def test_a_second_run_reads_what_is_there(audit, folder, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("this was done before")
 
-    monkeypatch.setattr("msma.robustness.audit.extract", fail)
+    monkeypatch.setattr("msma.robustness.work.extract", fail)
     again = audit_robustness(str(folder), some_documents(), out=out, **SETTINGS)
     assert again.findings() == found.findings()
 
