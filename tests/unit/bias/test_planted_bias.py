@@ -64,6 +64,17 @@ def test_p_is_uniform_where_pairs_share_no_direction():
     assert abs(np.mean([p <= 0.05 for p in values]) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 400)
 
 
+def test_what_pairs_of_one_document_share_is_no_agreement():
+    """Something each document adds to all its pairs, unrelated between documents, must not look like a bias."""
+    rng = np.random.default_rng(2)
+    people, frames = np.tile(np.arange(12), 6), np.repeat(np.arange(6), 12)
+    values = []
+    for seed in range(200):
+        own, said = rng.normal(size=(12, 200)), 1.5 * rng.normal(size=(6, 200))
+        values.append(pair_agreement(own[people] + said[frames], frames, people, seed=seed))
+    assert abs(np.mean([found.value for found in values])) < 0.01
+
+
 def test_agreement_is_unbiased_and_its_interval_holds():
     rng = np.random.default_rng(1)
     people, frames = np.tile(np.arange(20), 5), np.repeat(np.arange(5), 20)

@@ -57,6 +57,26 @@ def test_extract_sees_a_layer_as_it_was_changed(family):
     assert changed.origin == clean.origin
 
 
+def test_hidden_states_of_transformers_show_the_change():
+    """Its own hooks, there since the first call, run after ours."""
+    family = next(family for family in ALL_FAMILIES if family.name == "gpt2")
+    model, ids = build(family), torch.tensor([IDS])
+    with torch.no_grad():
+        clean = model(ids, output_hidden_states=True).hidden_states
+        with intervene(model, None, [2], Scaling(1.0)):
+            changed = model(ids, output_hidden_states=True).hidden_states
+    assert torch.equal(changed[2], 2 * clean[2])
+    assert torch.equal(changed[1], clean[1])
+
+
+def test_finding_out_how_a_model_is_read_is_not_acted_on():
+    family = next(family for family in ALL_FAMILIES if family.name == "gpt2")
+    model, tokenizer = build(family), make_tokenizer("none")
+    with intervene(model, None, [2], Scaling(1.0), is_measured=True) as acting:
+        states = extract(model, TEXTS[:1], tokenizer=tokenizer, attention_texts=0)
+    assert acting.counts == {2: int(states.lengths.sum())}
+
+
 @every_family
 def test_a_whole_scale_is_acted_on_layer_by_layer(family):
     """Adding at layers a and b equals adding at a, then b, in two nested contexts."""
