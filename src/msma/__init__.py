@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from msma.errors import MsmaError
     from msma.evaluation import evaluate
     from msma.experiment import Experiment, run_experiment
-    from msma.extraction import extract
+    from msma.extraction import extract, extract_moments
     from msma.interventions import (
         Direction,
         Erasure,
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
         TransportMap,
     )
     from msma.measures import hybrid_mi
+    from msma.merging import merge
     from msma.results import Result
     from msma.robustness import RobustnessAudit, audit_robustness
+    from msma.scale_moments import ScaleMoments
     from msma.scales import ScalePartition, find_scales
     from msma.states import HiddenStates
     from msma.steering import Steering, steer
@@ -71,6 +73,7 @@ _HOMES = {
     "RidgeMap": "msma.maps",
     "RobustnessAudit": "msma.robustness",
     "ScaleEraser": "msma.erasure",
+    "ScaleMoments": "msma.scale_moments",
     "ScalePartition": "msma.scales",
     "Scaling": "msma.interventions",
     "Steering": "msma.steering",
@@ -89,10 +92,12 @@ _HOMES = {
     "demo_model": "msma.study",
     "evaluate": "msma.evaluation",
     "extract": "msma.extraction",
+    "extract_moments": "msma.extraction",
     "find_scales": "msma.scales",
     "fit_eraser": "msma.erasure",
     "hybrid_mi": "msma.measures",
     "intervene": "msma.interventions",
+    "merge": "msma.merging",
     "read_documents": "msma.corpora",
     "run_experiment": "msma.experiment",
     "steer": "msma.steering",
@@ -120,6 +125,7 @@ __all__ = [
     "RidgeMap",
     "RobustnessAudit",
     "ScaleEraser",
+    "ScaleMoments",
     "ScalePartition",
     "Scaling",
     "Steering",
@@ -139,10 +145,12 @@ __all__ = [
     "demo_model",
     "evaluate",
     "extract",
+    "extract_moments",
     "find_scales",
     "fit_eraser",
     "hybrid_mi",
     "intervene",
+    "merge",
     "read_documents",
     "run_experiment",
     "steer",

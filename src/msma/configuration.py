@@ -15,7 +15,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "unit": ("text", "sentence", "token"),
     "stack": ("auto", "encoder", "decoder"),
     "long": ("truncate", "windows"),
-    "dtype": ("float32", "bfloat16", "auto"),
+    "dtype": ("float32", "bfloat16", "float16", "auto"),
+    "quantization": ("none", "8bit", "4bit"),
     "paragraphs": ("auto", "line", "blank"),
     "padding_side": ("right", "left"),
     "reduction": ("mean", "last"),
@@ -43,6 +44,9 @@ class StudyConfig:
         padding_side: Side on which batches are padded.
         dtype: Precision of the forward pass.
         device: "auto", "cpu", "cuda", "cuda:1", ...
+        device_map: How accelerate spreads the model over devices, memory and disk.
+        quantization: Precision of the weights: "none", "8bit", "4bit".
+        offload_folder: Where weights go that fit nowhere else.
         final_norm: Whether the last entry is taken after the model's final norm.
         attention_texts: Texts whose attention is looked at; 0 leaves the attention signal out.
         scales: "fused", one signal's name, "thirds", or ranges such as "0-2|3-4|5-6".
@@ -79,8 +83,11 @@ class StudyConfig:
     long: Literal["truncate", "windows"] = "truncate"
     batch_tokens: int | None = None
     padding_side: Literal["right", "left"] = "right"
-    dtype: Literal["float32", "bfloat16", "auto"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device: str = "auto"
+    device_map: str | None = None
+    quantization: Literal["none", "8bit", "4bit"] = "none"
+    offload_folder: str | None = None
     final_norm: bool = False
     attention_texts: int = 128
     scales: str = "fused"

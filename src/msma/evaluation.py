@@ -6,7 +6,7 @@ import numpy as np
 
 from msma._types import PAIRS, Pair
 from msma._version import __version__
-from msma.alignment import Alignment, sample_hashes
+from msma.alignment import Alignment
 from msma.errors import ConfigError, CorpusError
 from msma.maps import MAPS
 from msma.progress import progress
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def _check_unseen(alignment: Alignment, held_out: HiddenStates) -> None:
-    seen = int(np.isin(sample_hashes(held_out), alignment.fitted_on_).sum())
+    seen = alignment.count_seen(held_out)
     if seen:
         raise CorpusError(
             f"{seen} of {held_out.n_samples} samples to be scored were fitted on; "
@@ -138,6 +138,7 @@ def _provenance(alignment: Alignment, held_out: HiddenStates, seed: int) -> dict
         "revision": held_out.origin.revision,
         "texts": held_out.fingerprint,
         "fitted_on_texts": alignment.origin_["texts"],
+        "held_out": alignment.leak_check,
         "map": repr(alignment.map),
         "scales": str(alignment.partition_),
         "reduction": alignment.reduction,

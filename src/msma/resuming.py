@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from msma.errors import StorageError
-from msma.storage import read_json, write_json
+from msma.locking import holds_lock
+from msma.storage import read_json, remove_leftovers, write_json
 
 
 def plain_setting(value: Any) -> Any:
@@ -27,20 +28,35 @@ def plain_setting(value: Any) -> Any:
 def check_settings(path: Path, settings: Mapping[str, Any], *, what: str) -> None:
     """Keep the settings of a folder, or refuse others than those it holds.
 
+    Where this process holds the folder's lock, temporary files that killed runs left are removed.
+
     Args:
         path: The file of settings.
         settings: Those of this run, as JSON knows them.
         what: What the folder holds, in a word or two.
 
     Raises:
-        StorageError: When a setting differs.
+        StorageError: When a setting differs, or the file is damaged.
+
+    Examples:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "settings.json"
+        >>> check_settings(path, {"seed": 0}, what="a search")
+        >>> check_settings(path, {"seed": 0}, what="a search")
+        >>> check_settings(path, {"seed": 1}, what="a search")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        msma.errors.StorageError: '...' holds a search with seed = 0, and this one has 1; choose ...
     """
+    if holds_lock(path.parent):
+        remove_leftovers(path.parent)
     if not path.is_file():
         if path.parent.exists() and not path.parent.is_dir():
             raise StorageError(f"'{path.parent}' is a file; give a folder for the results")
         write_json(path, settings)
         return
     found = read_json(path)
+    if not isinstance(found, Mapping):
+        raise StorageError(f"'{path}' holds no settings; delete it and run the same command again")
     for key, value in _flatten(settings).items():
         before = _flatten(found).get(key)
         if before != value:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -12,9 +12,19 @@ from jaxtyping import Bool, Float32, Int
 
 from msma._types import Split
 from msma.corpora import group_duplicates, split_documents
-from msma.errors import ShapeError, StorageError
-from msma.shards import AttentionSummary, Origin, Shard, ShardWriter, read_shard
-from msma.storage import open_tensors, read_json
+from msma.errors import ShapeError
+from msma.locking import folder_lock
+from msma.shards import (
+    AttentionSummary,
+    Origin,
+    Shard,
+    ShardWriter,
+    check_folder,
+    open_shard,
+    read_attention,
+    read_manifest,
+    read_origin,
+)
 
 __all__ = ["AttentionSummary", "HiddenStates", "Origin", "Shard", "Splits", "StatesWriter"]
 
@@ -69,6 +79,9 @@ class HiddenStates:
                     f"shard {number} came with shape {shard.states.shape}; expected "
                     f"({origin.n_layers} layers, samples, {origin.d_model}); extract the states again"
                 )
+        shards = [
+            shard for shard in shards if len(shard)
+        ]  # a run of texts without a token leaves an empty one
         self._shards = tuple(shards)
         self.origin = origin
         self.part = part
@@ -211,12 +224,22 @@ class HiddenStates:
                 chunk = positions[start : start + size]
                 yield np.asarray(shard.states[:, chunk])
 
-    def _column(self, name: str) -> list[Any]:
+    def _gather(self, read: Callable[[Shard], Sequence[Any]]) -> list[Any]:
+        """Collect one value a sample; each shard is read once, however the kept rows are ordered."""
+        columns: dict[int, Sequence[Any]] = {}
         values: list[Any] = []
         for shard, rows in self._pieces():
-            column = getattr(shard, name)
-            values.extend(column[i] for i in np.arange(len(shard))[rows])
+            if id(shard) not in columns:
+                column = read(shard)
+                columns[id(shard)] = column if isinstance(column, list | np.ndarray) else list(column)
+            values.extend(columns[id(shard)][i] for i in np.arange(len(shard))[rows])
         return values
+
+    def _column(self, name: str) -> list[Any]:
+        return self._gather(lambda shard: getattr(shard, name))
+
+    def _label(self, name: str) -> list[Any]:
+        return self._gather(lambda shard: shard.labels[name])
 
     @cached_property
     def texts(self) -> list[str]:
@@ -226,7 +249,7 @@ class HiddenStates:
     @cached_property
     def document_ids(self) -> list[str]:
         """The document of each sample, by name; samples of identical text share one."""
-        return group_duplicates(self._column("documents"), self._column("texts"))
+        return group_duplicates(self._column("documents"), self.texts)
 
     @cached_property
     def documents(self) -> Int[np.ndarray, " samples"]:
@@ -251,9 +274,7 @@ class HiddenStates:
     @cached_property
     def labels(self) -> dict[str, list[Any]]:
         """Columns of labels, one value a sample."""
-        names = self._shards[0].labels.keys()
-        pieces = [(shard.labels, np.arange(len(shard))[rows]) for shard, rows in self._pieces()]
-        return {name: [labels[name][i] for labels, rows in pieces for i in rows] for name in names}
+        return {name: self._label(name) for name in self._shards[0].labels}
 
     @property
     def attention(self) -> AttentionSummary | None:
@@ -320,67 +341,77 @@ class HiddenStates:
         Raises:
             StorageError: When it cannot be written, or holds states of another origin.
         """
-        writer = StatesWriter(folder, self.origin)
-        for number, (shard, rows) in enumerate(self._pieces()):
-            kept = np.arange(len(shard))[rows]
-            writer.write_shard(
-                number,
-                Shard(
+        # Read before anything is written, which may be over the very files they are in.
+        texts, documents, labels = self.texts, self._column("documents"), self.labels
+        with folder_lock(folder, what="states being saved"):
+            writer, n_shards, begin = StatesWriter(folder, self.origin), 0, 0
+            for shard, rows in self._pieces():
+                kept = np.arange(len(shard))[rows]
+                part = slice(begin, begin + len(kept))
+                made = Shard(
                     states=np.asarray(shard.states[:, kept]),
-                    texts=[shard.texts[i] for i in kept],
-                    documents=[shard.documents[i] for i in kept],
+                    texts=texts[part],
+                    documents=documents[part],
                     lengths=np.asarray(shard.lengths)[kept],
                     truncated=np.asarray(shard.truncated)[kept],
-                    labels={name: [column[i] for i in kept] for name, column in shard.labels.items()},
+                    labels={name: column[part] for name, column in labels.items()},
                     positions=np.asarray(shard.positions)[kept],
-                ),
-            )
-        writer.finish(attention=self.attention)
+                )
+                writer.write_shard(n_shards, made)
+                n_shards, begin = n_shards + 1, part.stop
+            surplus = n_shards  # of larger states that were here before
+            while writer.has_shard(surplus):
+                writer.discard_shard(surplus)
+                surplus += 1
+            writer.close(attention=self.attention, n_shards=n_shards)
         return Path(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> "HiddenStates":
-        """Open a folder of states; the states stay on disk and are mapped into memory when read.
+    def load(cls, folder: str | os.PathLike[str], *, verify: bool = True) -> "HiddenStates":
+        """Open a folder of states; states and texts stay on disk and are read when asked for.
 
         Args:
             folder: Where they are.
+            verify: Compare the checksum of every file, for which all bytes are read once (about 1 GB a second and
+                core, four files at a time); otherwise only names and sizes are compared.
 
         Returns:
             The states.
 
         Raises:
-            StorageError: When the folder does not hold whole states.
+            StorageError: When the folder does not hold whole states; what is missing, too much or changed is
+                named.
         """
         folder = Path(folder)
-        if not (folder / "states.json").is_file():
-            state = "an interrupted extraction" if (folder / "origin.json").is_file() else "no states"
-            raise StorageError(f"'{folder}' holds {state}; run the extraction (again) to the end")
-        index = read_json(folder / "states.json")
-        origin = Origin.from_dict(read_json(folder / "origin.json")["origin"])
-        shards = [read_shard(folder, number) for number in range(index["n_shards"])]
+        manifest = read_manifest(folder)
+        check_folder(folder, manifest, verify=verify)
+        origin = Origin.from_dict(read_origin(folder)["origin"])
+        shards = [open_shard(folder, number) for number in range(manifest.n_shards)]
         attention = None
-        if index["has_attention"]:
-            arrays, _ = open_tensors(folder / "attention.safetensors")
-            attention = AttentionSummary(**arrays)
+        if manifest.has_attention:
+            attention = read_attention(folder)
         return cls(shards, origin, attention=attention)
 
 
 class StatesWriter(ShardWriter):
     """Write states shard by shard and open them when all are there; see :class:`ShardWriter`."""
 
-    def finish(self, *, attention: AttentionSummary | None = None) -> HiddenStates:
-        """Declare the states whole and open them.
+    def finish(
+        self, *, attention: AttentionSummary | None = None, n_shards: int | None = None
+    ) -> HiddenStates:
+        """Declare the states whole and open them; what was just written is not read again.
 
         Args:
             attention: Attention statistics to keep with them.
+            n_shards: How many shards there must be; as many as there are, from 0 on, when left out.
 
         Returns:
             The states.
 
         Raises:
-            StorageError: When they cannot be written.
+            StorageError: When a shard is missing or too many, or they cannot be written.
         """
-        self.close(attention=attention)
+        self.close(attention=attention, n_shards=n_shards)
         if self.folder is not None:
-            return HiddenStates.load(self.folder)
+            return HiddenStates.load(self.folder, verify=False)
         return HiddenStates(self.kept, self.origin, attention=attention)

@@ -29,13 +29,17 @@ from msma.corpora import demo_corpus, read_documents
 from msma.errors import ConfigError, MissingExtraError, ModelError, StorageError
 from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
-from msma.extraction import extract
+from msma.extraction import extract, extract_moments
+from msma.extraction.work import Store
 from msma.gain import choose_map
+from msma.locking import folder_lock
 from msma.manifold import describe_manifold
 from msma.maps import ALL_MAPS, LEARNED_MAPS, MAPS, BaseMap
 from msma.probes import probe_scales
 from msma.results import Result, concatenate
+from msma.scale_moments import ScaleMoments
 from msma.scales import Method, ScalePartition, find_scales, published_partition
+from msma.shards import is_finished
 from msma.states import HiddenStates, Splits
 from msma.storage import read_json, write_json, write_text
 
@@ -46,6 +50,25 @@ DEMO_MODEL = "all-MiniLM-L6-v2"
 DEMO_DECODER = "demo-decoder"
 
 _DECODER_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+
+#: Settings that are options of the extraction by the same name.
+_READING_OPTIONS = (
+    "unit",
+    "stack",
+    "revision",
+    "max_tokens",
+    "long",
+    "batch_tokens",
+    "padding_side",
+    "dtype",
+    "device",
+    "device_map",
+    "quantization",
+    "offload_folder",
+    "final_norm",
+    "seed",
+    "trust_remote_code",
+)
 
 #: What is said while a table is made.
 _DOINGS = {
@@ -131,7 +154,7 @@ def find_model(model: str) -> tuple[str | Path, str | None]:
 def extract_states(
     config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None
 ) -> HiddenStates:
-    """Read the states a configuration asks for into a folder.
+    """Read the states of all layers that a configuration asks for into a folder.
 
     Args:
         config: Every setting; those of later stages are ignored.
@@ -140,6 +163,33 @@ def extract_states(
 
     Returns:
         The states.
+    """
+    return cast("HiddenStates", extract_corpus(config, folder, say=say))
+
+
+def extract_corpus(
+    config: StudyConfig,
+    folder: str | os.PathLike[str],
+    *,
+    store: Store = "states",
+    say: Say | None = None,
+    **options: Any,
+) -> HiddenStates | ScaleMoments:
+    """Read the states a configuration asks for into a folder.
+
+    Args:
+        config: Every setting; those of later stages are ignored, but for scales and reduction where not all
+            layers are kept.
+        folder: Where the shards go; an interrupted run is continued there.
+        store: "states" of all layers, those of the "scales", or their "moments".
+        say: Told in a line each what a reader should know.
+        **options: Where and within what limits the work is done, as :func:`msma.extract` takes them.
+
+    Returns:
+        The states, or the moments.
+
+    Raises:
+        ConfigError: When there is no such store, or an option is impossible.
     """
     model, name = find_model(config.model)
     documents = (
@@ -154,26 +204,14 @@ def extract_states(
             max_documents=config.max_documents,
         )
     )
-    return extract(
-        model,
-        documents,
-        name=name,
-        unit=config.unit,
-        stack=config.stack,
-        revision=config.revision,
-        out=folder,
-        max_tokens=config.max_tokens,
-        long=config.long,
-        batch_tokens=config.batch_tokens,
-        padding_side=config.padding_side,
-        dtype=config.dtype,
-        device=config.device,
-        final_norm=config.final_norm,
-        attention_texts=config.attention_texts,
-        seed=config.seed,
-        trust_remote_code=config.trust_remote_code,
-        say=say,
-    )
+    options |= {option: getattr(config, option) for option in _READING_OPTIONS}
+    options |= {"name": name, "out": folder, "say": say}
+    if store == "states":
+        return extract(model, documents, attention_texts=config.attention_texts, **options)
+    options |= {"scales": config.scales, "reduction": config.reduction}
+    if store == "moments":
+        return extract_moments(model, documents, fractions=config.fractions, **options)
+    return extract(model, documents, store=store, attention_texts=config.attention_texts, **options)
 
 
 def choose_scales(
@@ -249,6 +287,10 @@ class Study:
         Raises:
             MsmaError: Whatever goes wrong, in one sentence.
         """
+        with folder_lock(self.folder, what="a study"):
+            return self._run()
+
+    def _run(self) -> dict[str, Result]:
         splits = self.splits
         partition = self.partition
         tables = {"scales": self._table("scales", partition.to_result)}
@@ -280,7 +322,7 @@ class Study:
     def states(self) -> HiddenStates:
         """Pooled states of every text, extracted once."""
         folder = self.folder / "states"
-        if (folder / "states.json").is_file():
+        if is_finished(folder):
             self.say("states (found)")
             return HiddenStates.load(folder)
         self.say(f"states of {self.config.model}")

@@ -22,6 +22,7 @@ def parameters(name):
 def test_commands():
     parts = {
         "extract",
+        "merge",
         "scales",
         "fit",
         "evaluate",
@@ -53,6 +54,8 @@ def test_analyze_has_every_setting_with_the_same_default():
     [
         ("scales", "find_scales"),
         ("extract", "extract"),
+        ("extract", "extract_moments"),
+        ("merge", "merge"),
         ("certify", "certify"),
         ("ablate", "ablate"),
         ("tune", "tune"),
@@ -71,6 +74,7 @@ def test_defaults_of_the_parts_equal_the_functions(command, function):
             if name in (
                 "out",
                 "label_columns",
+                "fractions",  # written as words
                 "arms",
                 "metrics",
                 "objectives",
@@ -140,6 +144,12 @@ def test_the_parts_work_one_after_another(states_dir, tmp_path, capsys):
         (["analyze", "demo", "demo", "--config", "absent.toml"], "absent.toml"),
         (["analyze", "demo", "demo", "--max-documents", "0"], "positive whole number"),
         (["extract", "absent-folder/model", "demo"], "absent-folder/model"),
+        (["extract", "demo", "demo", "--max-disk", "1 kB"], "max_disk is 1 kB"),
+        (["extract", "demo", "demo", "--max-disk", "lots"], "'lots'"),
+        (["extract", "demo", "demo", "--workers", "2"], "'processes' or 'ray'"),
+        (["extract", "demo", "demo", "--store", "scales", "--scales", "0-2|3-8|9-12"], "scales of 13 layer entries"),
+        (["merge", "absent-folder"], "1 folder came"),
+        (["merge", "absent-folder", "another"], "absent-folder"),
         (["scales", "absent"], "absent"),
         (["fit", "absent", "--map", "magic"], "expected one of identity"),
         (["evaluate", "absent", "absent"], "absent"),

@@ -21,7 +21,7 @@ from msma.extraction import extract
 from msma.extraction.allocation import return_large_blocks
 from msma.extraction.attention import TextSample, summarise_map, uniform_map
 from msma.extraction.batching import plan_batches
-from msma.extraction.tokens import Row
+from msma.extraction.tokens import Record
 from msma.states import HiddenStates
 from tiny import TEXTS, VOCABULARY, VOCABULARY_SIZE, SlowTokenizer, make_tokenizer
 
@@ -567,19 +567,24 @@ def test_real_gpt2_parks_its_weight_on_the_first_token(shared_dir):
 
 
 def test_a_sample_of_texts_is_fair_fixed_and_in_order():
-    row = Row([1, 2, 3, 4], None, 0)
+    records = [Record(position=n, text="It rains.", document="a", labels={}) for n in range(20)]
     counts = Counter()
     for seed in range(300):
         sample = TextSample(4, seed=seed)
-        for position in range(20):
-            sample.offer(position, row)
-        kept = [position for position, _ in sample.rows]
+        for record in records:
+            sample.offer(record)
+        kept = [record.position for record in sample.records]
         assert kept == sorted(kept)
         counts.update(kept)
     assert len(counts) == 20
     assert min(counts.values()) > 30  # 60 expected
-    sample.offer(99, Row([1, 2], None, 0))
-    assert 99 not in [position for position, _ in sample.rows]
+
+
+def test_texts_too_short_for_attention_are_not_looked_at():
+    states = read(["the", "the river rose", "a"], attention_texts=4, name="gpt2")
+    assert states.attention is None
+    states = read(["the", "the river rose slowly", "a", "snow fell slowly now"], attention_texts=4, name="gpt2")
+    assert states.attention.texts.tolist() == [1, 3]
 
 
 def test_attention_is_taken_on_as_many_texts_as_asked():

@@ -77,7 +77,7 @@ def test_fingerprint_tells_weights_apart(folder):
         ({"model": FAMILIES["bert"].build()}, ModelError, "its tokenizer cannot be found"),
         ({"model": FAMILIES["bert"].build(), "device": "cuda:7"}, ConfigError, "move it first"),
         ({"device": "abacus"}, ConfigError, "device 'abacus' cannot be used"),
-        ({"dtype": "float3"}, ConfigError, "expected one of float32, bfloat16, auto"),
+        ({"dtype": "float3"}, ConfigError, "expected one of float32, bfloat16, float16, auto"),
         ({"tokenizer": "/no/such/folder"}, ModelError, "could not load the tokenizer"),
     ],
     ids=lambda value: str(value)[:30] if isinstance(value, str) else None,

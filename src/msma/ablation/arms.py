@@ -12,6 +12,7 @@ from msma._version import __version__
 from msma.ablation.rows import Cell, ablation_rows, tell_ablation
 from msma.errors import ConfigError, StorageError
 from msma.heldout import PairData, make_pairs
+from msma.locking import locked
 from msma.maps import BaseMap, JointMap, fit_map
 from msma.progress import progress
 from msma.readings import READINGS, Reading, check_metrics, read_map, read_references
@@ -53,6 +54,7 @@ _WEIGHTS = ("lambda_geo", "lambda_info", "lambda_curv")
 _PASSING = ("seed", "checkpoint", "device")
 
 
+@locked("an ablation")
 def ablate(
     splits: Splits,
     scales: ScalePartition,

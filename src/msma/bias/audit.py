@@ -33,6 +33,7 @@ from msma.corpora import Document, demo_corpus, split_sentences
 from msma.errors import ScaleError
 from msma.extraction import extract
 from msma.interventions.sites import find_sites
+from msma.locking import locked
 from msma.models import LoadedModel, load_with_head
 from msma.results import Result
 from msma.resuming import check_settings
@@ -57,6 +58,7 @@ class _Saved(Protocol):
 _Piece = TypeVar("_Piece", bound=_Saved)
 
 
+@locked("an audit")
 def audit_bias(
     model: Any,
     *,

@@ -7,7 +7,7 @@ import numpy as np
 
 from msma._types import Pair
 from msma._version import __version__
-from msma.alignment import Alignment, sample_hashes
+from msma.alignment import Alignment
 from msma.certificate.bounds import check_sigma
 from msma.certificate.case import Case
 from msma.certificate.floor import Information
@@ -110,7 +110,7 @@ def certify(
 
 
 def _check_texts(alignment: Alignment, held_out: HiddenStates) -> None:
-    seen = int(np.isin(sample_hashes(held_out), alignment.fitted_on_).sum())
+    seen = alignment.count_seen(held_out)
     if seen:
         raise CorpusError(
             f"{seen} of {held_out.n_samples} samples to be certified on were fitted on; "
@@ -214,6 +214,7 @@ def _provenance(
         "revision": held_out.origin.revision,
         "texts": held_out.fingerprint,
         "fitted_on_texts": alignment.origin_["texts"],
+        "held_out": alignment.leak_check,
         "map": repr(alignment.map),
         "scales": str(alignment.partition_),
         "reduction": alignment.reduction,

@@ -3,39 +3,50 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from msma._version import __version__
 from msma.cli.bias import register as register_bias
 from msma.cli.interventions import register as register_interventions
 from msma.cli.learned import register
+from msma.cli.leaving import Ending, ending_on_sigterm, explain, is_debugging, tell_usage
 from msma.cli.options import (
+    Address,
     AsJson,
     AttentionTexts,
     BatchTokens,
     Column,
     Device,
+    DeviceMap,
+    Devices,
     Dtype,
+    Engine,
+    EngineChoice,
     FinalNorm,
     Fractions,
     IdColumn,
     LabelColumns,
     Long,
     LongChoice,
+    MaxDisk,
     MaxDocuments,
+    MaxMemory,
     MaxTokens,
     MinLayers,
     Model,
+    OffloadFolder,
     PaddingSide,
     ParagraphChoice,
     Paragraphs,
     PrecisionChoice,
+    Quantization,
+    QuantizationChoice,
     Reduction,
     ReductionChoice,
     RemoteCode,
@@ -43,24 +54,28 @@ from msma.cli.options import (
     Scales,
     Seed,
     SideChoice,
+    SketchTexts,
     Stack,
     StackChoice,
     StatesDir,
+    Store,
+    StoreChoice,
     Texts,
     Unit,
     UnitChoice,
     Votes,
+    Workers,
 )
 from msma.cli.robustness import register as register_robustness
+from msma.cli.saying import make_console, print_anything, speak_on
 from msma.cli.steering import register as register_steering
 from msma.cli.tables import show_result, show_study
-from msma.errors import ConfigError, MsmaError
-
-_errors = Console(stderr=True, highlight=False)
+from msma.errors import ConfigError
+from msma.progress import log_event, log_json
 
 
 class _Commands(TyperGroup):
-    """The group of commands; an interruption is told before typer swallows it."""
+    """The group of commands: each ends in an exit code and at most one line, also in the log."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command.
@@ -72,15 +87,38 @@ class _Commands(TyperGroup):
             What the command returned.
 
         Raises:
-            Exit: With code 130, when interrupted.
+            Exit: With the code of the failure, where there was one.
         """
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            _errors.print(
-                "interrupted; the same command again goes on where this one stopped", style="yellow"
-            )
-            raise typer.Exit(130) from error
+        with ExitStack() as stack:
+            try:
+                if (log := ctx.params.get("log_json")) is not None:
+                    stack.enter_context(log_json(sys.stderr if str(log) == "-" else log))
+                found = super().invoke(ctx)
+            except Exception as error:
+                if (code := getattr(error, "exit_code", None)) is not None:
+                    # Typer's own: a wrong option, which it tells itself, or an orderly exit.
+                    _log_ending(ctx, Ending(code, tell_usage(error)))
+                    raise
+                raise _leave(ctx, error) from error
+            except (KeyboardInterrupt, SystemExit) as error:
+                raise _leave(ctx, error) from error
+            _log_ending(ctx, Ending(0))
+            return found
+
+
+def _leave(ctx: Any, error: BaseException) -> typer.Exit:
+    if is_debugging() and isinstance(error, Exception):
+        raise error
+    ending = explain(error)
+    _log_ending(ctx, ending)
+    ending.show()
+    return typer.Exit(ending.code)
+
+
+def _log_ending(ctx: Any, ending: Ending) -> None:
+    said = {"message": ending.message} if ending.message else {}
+    event = "error" if ending.code else "done"
+    log_event(event, label=ctx.invoked_subcommand, exit_code=ending.code, **said)
 
 
 app = typer.Typer(
@@ -96,9 +134,15 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    log_json: Annotated[
+        Path | None,
+        typer.Option(help="Append events to this file, one JSON object a line; - for standard error."),
+    ] = None,
 ) -> None:
     """Show how a language model holds meaning at three scales: local, intermediate, global."""
+    log_event("start", label=context.invoked_subcommand, version=__version__)
     if version:
         typer.echo(f"msma {__version__}")
         raise typer.Exit
@@ -127,6 +171,9 @@ def analyze(
     padding_side: PaddingSide = SideChoice.right,
     dtype: Dtype = PrecisionChoice.float32,
     device: Device = "auto",
+    device_map: DeviceMap = None,
+    quantization: Quantization = QuantizationChoice.none,
+    offload_folder: OffloadFolder = None,
     final_norm: FinalNorm = False,
     attention_texts: AttentionTexts = 128,
     scales: Scales = "fused",
@@ -152,16 +199,15 @@ def analyze(
     given = {name: value for name, value in locals().items() if name in StudyConfig.__dataclass_fields__}
     given["label_columns"], given["maps"] = tuple(label_columns or ()), tuple(maps or ())
     given["joint"] = tuple(joint or ())
+    given["offload_folder"] = None if offload_folder is None else os.fspath(offload_folder)
     given["fractions"] = _parse_fractions(fractions)
     settings = _merge_config(context, given, config)
 
     from msma.reporting import write_report
     from msma.study import Study
 
-    console = Console(quiet=as_json, highlight=False)
-    study = Study(
-        StudyConfig.from_dict(settings), out, say=lambda words: console.print(f"[dim]· {words}[/dim]")
-    )
+    console = make_console(is_quiet=as_json)
+    study = Study(StudyConfig.from_dict(settings), out, say=speak_on(console))
     study.run()
     study.say("report and figures")
     report = write_report(out)
@@ -205,23 +251,62 @@ def extract(
     padding_side: PaddingSide = SideChoice.right,
     dtype: Dtype = PrecisionChoice.float32,
     device: Device = "auto",
+    device_map: DeviceMap = None,
+    quantization: Quantization = QuantizationChoice.none,
+    offload_folder: OffloadFolder = None,
     final_norm: FinalNorm = False,
     attention_texts: AttentionTexts = 128,
+    store: Store = StoreChoice.states,
+    scales: Scales = "fused",
+    reduction: Reduction = ReductionChoice.mean,
+    sketch_texts: SketchTexts = 2048,
+    fractions: Fractions = "0.6,0.2,0.2",
+    engine: Engine = EngineChoice.local,
+    workers: Workers = None,
+    address: Address = None,
+    devices: Devices = None,
+    max_disk: MaxDisk = None,
+    max_memory: MaxMemory = None,
     seed: Seed = 0,
     trust_remote_code: RemoteCode = False,
 ) -> None:
-    """Read the pooled hidden states of every layer for every text."""
+    """Read the pooled hidden states of every layer, or of the three scales, or their moments, for every text."""
     from msma.configuration import StudyConfig
-    from msma.study import extract_states
+    from msma.study import extract_corpus
 
     given = {
         n: (v.value if isinstance(v, StrEnum) else v)
         for n, v in locals().items()
         if n in StudyConfig.__dataclass_fields__
     }
+    given["fractions"] = _parse_fractions(fractions)
     given["label_columns"] = tuple(label_columns or ())
-    states = extract_states(StudyConfig.from_dict(given), out, say=typer.echo)
-    typer.echo(f"{states}, in {out}")
+    given["offload_folder"] = None if offload_folder is None else os.fspath(offload_folder)
+    found = extract_corpus(
+        StudyConfig.from_dict(given),
+        out,
+        store=store.value,
+        sketch_texts=sketch_texts,
+        engine=engine.value,
+        workers=workers,
+        address=address,
+        devices=devices or None,
+        max_disk=max_disk,
+        max_memory=max_memory,
+        say=speak_on(make_console()),
+    )
+    typer.echo(f"{found}, in {out}")
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders written by 'msma extract', two or more.")],
+    out: Annotated[Path, typer.Option(help="Folder for the whole.")] = Path("merged"),
+) -> None:
+    """Join the shards, or the moments, of separate runs of one model."""
+    from msma.merging import merge as join
+
+    typer.echo(f"{join(folders, out)}, in {out}")
 
 
 @app.command()
@@ -346,24 +431,27 @@ def _parse_fractions(text: str) -> tuple[float, float, float]:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and turn every foreseen failure into one red line.
+    """Run a command and turn every failure into one line and an exit code.
 
     Args:
         arguments: What was typed; the process's own arguments when left out.
 
     Returns:
-        0 when all went well, 2 for a mistake that can be put right, 130 when interrupted.
+        0 when all went well, 2 for a mistake that can be put right, 130 when interrupted, 143 when told to
+        end by a scheduler (SIGTERM), 1 for a defect of this program.
+
+    Raises:
+        BaseException: Whatever went wrong, where ``MSMA_DEBUG`` is set.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    print_anything()
     try:
-        app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
-    except MsmaError as error:
-        _errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        return 2
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
-    except BrokenPipeError:
-        # The reader of our output went away (`msma ... | head`): nothing is wrong, and nobody listens.
-        sys.stderr.close()
-        return 0
+        with ending_on_sigterm():
+            app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        if is_debugging() and isinstance(error, Exception):
+            raise
+        ending = explain(error)
+        ending.show()
+        return ending.code
     return 0

@@ -24,6 +24,7 @@ from msma.cli.options import (
     StackChoice,
 )
 from msma.cli.options import Stack as StackOption
+from msma.cli.saying import make_console, speak_on
 from msma.cli.tables import show_result
 from msma.errors import ConfigError, ModelError
 
@@ -96,7 +97,7 @@ def bias(
     )
     from msma.bias.figures import save_figures
 
-    console = Console(quiet=as_json, highlight=False)
+    console = make_console(is_quiet=as_json)
     # Everything that can be wrong in a file is found before the model is loaded.
     given: dict[str, Any] = {
         "tests": None if lists is None else read_association_tests(lists),
@@ -125,7 +126,7 @@ def bias(
         partition=None if partition == "fused" else _read_partition(partition, loaded, stack=stack.value),
         stack=stack.value,
         seed=seed,
-        say=lambda words: console.print(f"· {words}", style="dim", markup=False),
+        say=speak_on(console),
         **given,
     )
     save_figures(audit, out / "figures")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from msma.cli.options import (
@@ -20,6 +21,7 @@ from msma.cli.options import (
     StackChoice,
 )
 from msma.cli.options import Stack as StackOption
+from msma.cli.saying import make_console, speak_on
 from msma.errors import ConfigError, MissingExtraError
 
 #: Prompts taken from the demonstration corpus: every so many paragraphs, so many words.
@@ -86,11 +88,9 @@ def intervene(
     from msma.reporting import write_summary
     from msma.study import find_model
 
-    console = Console(quiet=as_json, highlight=False)
+    console = make_console(is_quiet=as_json)
 
-    def say(words: str) -> None:
-        console.print(f"[dim]· {words}[/dim]")
-
+    say = speak_on(console)
     if (towards is None) != (away_from is None):
         raise ConfigError("only one of --towards and --away-from came; a direction needs texts for both ends")
     numbers, chance = (
@@ -145,8 +145,8 @@ def intervene(
         show_result(result, title="intervention", as_json=True)
         return
     _show(console, experiment)
-    console.print(f"summary: [bold]{page}[/bold]", soft_wrap=True)
-    console.print(f"all numbers: {out / 'effects.csv'}, {out / 'results.json'}", soft_wrap=True)
+    console.print(f"summary: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+    console.print(f"all numbers: {out / 'effects.csv'}, {out / 'results.json'}", soft_wrap=True, markup=False)
 
 
 def _numbers(text: str, *, what: str, kind: Any) -> tuple[Any, ...]:

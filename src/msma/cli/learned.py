@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from msma.cli.options import AsJson, Device, Fractions, Reduction, ReductionChoice, Seed, StatesDir
+from msma.cli.saying import make_console, speak_on
 from msma.cli.tables import show_result
 from msma.errors import ConfigError
 from msma.results import Result, Row, format_cell
@@ -52,7 +54,7 @@ def ablate(
     from msma.readings import READINGS
     from msma.scales import ScalePartition
 
-    console = Console(quiet=as_json, highlight=False)
+    console = make_console(is_quiet=as_json)
     result = run_ablation(
         _split(states, seed=seed, fractions=fractions),
         ScalePartition.load(scales),
@@ -63,7 +65,7 @@ def ablate(
         reduction=reduction.value,
         is_standardised=is_standardised,
         out=out,
-        say=lambda words: console.print(f"[dim]· {words}[/dim]"),
+        say=speak_on(console),
     )
     sentences = list(result.provenance["findings"])
     shown = Result(result.name, tuple(r for r in result if not r.metric.endswith("_by_seed")), {})
@@ -83,7 +85,7 @@ def ablate(
     console.print(
         f"* differs from full over documents{'' if ',' not in seeds else ' and over seeds'} (Holm, 5 %)"
     )
-    console.print(f"summary: [bold]{out / 'summary.html'}[/bold]", soft_wrap=True)
+    console.print(f"summary: [bold]{escape(str(out / 'summary.html'))}[/bold]", soft_wrap=True)
 
 
 def tune(
@@ -110,7 +112,7 @@ def tune(
     from msma.tuning import OBJECTIVES
     from msma.tuning import tune as run_search
 
-    console = Console(quiet=as_json, highlight=False)
+    console = make_console(is_quiet=as_json)
     found = run_search(
         _split(states, seed=seed, fractions=fractions),
         ScalePartition.load(scales),
@@ -124,7 +126,7 @@ def tune(
         is_standardised=is_standardised,
         out=out,
         seed=seed,
-        say=lambda words: console.print(f"[dim]· {words}[/dim]"),
+        say=speak_on(console),
     )
     result = found.to_result()
     sentences = [found.recommend().sentence, *_tell_confirmation(found.confirmation)]
@@ -146,7 +148,7 @@ def tune(
     console.print(table)
     for sentence in sentences:
         console.print(sentence, soft_wrap=True)
-    console.print(f"summary: [bold]{out / 'summary.html'}[/bold]", soft_wrap=True)
+    console.print(f"summary: [bold]{escape(str(out / 'summary.html'))}[/bold]", soft_wrap=True)
 
 
 def _split(states: Path, *, seed: int, fractions: str) -> Any:

@@ -43,7 +43,32 @@ class PrecisionChoice(StrEnum):
 
     float32 = "float32"
     bfloat16 = "bfloat16"
+    float16 = "float16"
     auto = "auto"
+
+
+class StoreChoice(StrEnum):
+    """What is kept of the states."""
+
+    states = "states"
+    scales = "scales"
+    moments = "moments"
+
+
+class EngineChoice(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    processes = "processes"
+    ray = "ray"
+
+
+class QuantizationChoice(StrEnum):
+    """Precision of the weights."""
+
+    none = "none"
+    eight = "8bit"
+    four = "4bit"
 
 
 class SideChoice(StrEnum):
@@ -96,3 +121,25 @@ MinLayers = Annotated[int | None, typer.Option(help="Fewest layers a scale may h
 Reduction = Annotated[ReductionChoice, typer.Option(help="A scale is the mean of its layers, or the last.")]
 Standardised = Annotated[bool, typer.Option(help="Bring layers to equal spread first.")]
 RemoteCode = Annotated[bool, typer.Option(help="Let the model's repository run its own code.")]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option(help="Spread the model over devices, memory and disk: auto, balanced, sequential."),
+]
+Quantization = Annotated[
+    QuantizationChoice, typer.Option(help="Precision of the weights, where bitsandbytes is installed.")
+]
+OffloadFolder = Annotated[Path | None, typer.Option(help="Where weights go that fit nowhere else.")]
+Store = Annotated[
+    StoreChoice, typer.Option(help="Keep all layers, the three scales, or only their moments and sketches.")
+]
+SketchTexts = Annotated[int, typer.Option(help="Texts of the pass that finds the scales.")]
+Engine = Annotated[
+    EngineChoice, typer.Option(help="This process, several on this machine, or a Ray cluster.")
+]
+Workers = Annotated[int | None, typer.Option(help="Replicas of the model; one a GPU when left out.")]
+Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.")]
+Devices = Annotated[
+    list[str] | None, typer.Option("--on", help="Device of a replica, such as cuda:1; repeatable.")
+]
+MaxDisk = Annotated[str | None, typer.Option(help="Refuse to write more, such as '20 GB'.")]
+MaxMemory = Annotated[str | None, typer.Option(help="Refuse to hold more, the model included.")]

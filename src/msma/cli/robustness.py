@@ -25,6 +25,7 @@ from msma.cli.options import (
     StackChoice,
 )
 from msma.cli.options import Stack as StackOption
+from msma.cli.saying import make_console, speak_on
 from msma.cli.tables import show_result
 from msma.errors import ConfigError
 
@@ -91,7 +92,7 @@ def robustness(
     from msma.robustness.figures import save_figures
     from msma.storage import atomic_path
 
-    console = Console(quiet=as_json, highlight=False)
+    console = make_console(is_quiet=as_json)
     # Everything that can be wrong in a file is found before the model is loaded.
     chosen = _choose(
         perturbations, _numbers(strengths, what="strengths", kind=float), misspellings, paraphrases, negations
@@ -120,7 +121,7 @@ def robustness(
         out=out,
         stack=stack.value,
         seed=seed,
-        say=lambda words: console.print(f"[dim]· {words}[/dim]"),
+        say=speak_on(console),
     )
     save_figures(audit, out / "figures")
     _write_csv(out / "results.csv", audit.to_result().to_records())

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from msma.cli.interventions import _numbers, _texts
 from msma.cli.options import AsJson, Model, Seed
+from msma.cli.saying import make_console, speak_on
 from msma.cli.tables import show_result
 
 _LONGEST = 160
@@ -47,7 +48,7 @@ def steer(
     from msma.steering import steer as choose
     from msma.study import find_model
 
-    console = Console(quiet=as_json, highlight=False)
+    console = make_console(is_quiet=as_json)
     sides = [given if given in DEMONSTRATIONS else _texts(Path(given)) for given in (towards, away_from)]
     source, name = find_model(model)
     steering = choose(
@@ -61,7 +62,7 @@ def steer(
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,
-        say=lambda words: console.print(f"[dim]· {words}[/dim]"),
+        say=speak_on(console),
     )
     result = steering.to_result()
     steering.save(out)
@@ -72,7 +73,9 @@ def steer(
         return
     _show(console, steering)
     console.print(
-        f"curve: {out / 'tradeoff.svg'}; to use again: Steering.load('{out}', model)", soft_wrap=True
+        f"curve: {out / 'tradeoff.svg'}; to use again: Steering.load('{out}', model)",
+        soft_wrap=True,
+        markup=False,
     )
 
 

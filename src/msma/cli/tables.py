@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from msma.cli.saying import make_console
 from msma.results import Result, Row, format_cell
 
 
@@ -24,7 +26,7 @@ def show_result(result: Result, *, title: str, as_json: bool) -> None:
         content = {"name": result.name, "provenance": result.provenance, "rows": result.to_records()}
         typer.echo(json.dumps(content, default=str))
         return
-    console = Console(highlight=False)
+    console = make_console()
     pairs = dict.fromkeys((row.source, row.target) for row in result if row.source)
     console.print(f"[bold]{title}[/bold]\n")
     if not pairs:
@@ -103,5 +105,5 @@ def show_study(console: Console, out: Path, report: Path) -> None:
     for source, target in dict.fromkeys((row.source, row.target) for row in evaluation):
         rows = evaluation.where(source=source, target=target).rows
         console.print(_pair_table([row for row in rows if row.metric in _HEADLINES]), "")
-    console.print(f"report: [bold]{report}[/bold]", soft_wrap=True)
-    console.print(f"all numbers: {out / 'results.json'}, {out / 'results.csv'}", soft_wrap=True)
+    console.print(f"report: [bold]{escape(str(report))}[/bold]", soft_wrap=True)
+    console.print(f"all numbers: {out / 'results.json'}, {out / 'results.csv'}", soft_wrap=True, markup=False)

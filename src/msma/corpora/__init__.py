@@ -4,7 +4,7 @@ from msma.corpora.demonstration import demo_corpus
 from msma.corpora.documents import Corpus, Document, Label, Span
 from msma.corpora.reading import read_documents
 from msma.corpora.sentences import split_sentences
-from msma.corpora.splitting import group_duplicates, split_documents
+from msma.corpora.splitting import group_duplicates, rank_document, split_documents
 
 __all__ = [
     "Corpus",
@@ -13,6 +13,7 @@ __all__ = [
     "Span",
     "demo_corpus",
     "group_duplicates",
+    "rank_document",
     "read_documents",
     "split_documents",
     "split_sentences",

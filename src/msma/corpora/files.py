@@ -56,6 +56,25 @@ def check_file(path: Path) -> str:
     Raises:
         CorpusError: When it is missing, a folder, empty, of an unknown ending, or something else inside.
     """
+    try:
+        _check_place(path)
+        ending = _check_ending(path)
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        raise CorpusError(
+            f"could not read '{path}': {error.strerror}; check its permissions and its name"
+        ) from error
+    if not start:
+        raise CorpusError(f"'{path}' is empty (0 bytes); give a file that holds texts")
+    if ending != ".parquet" and path.suffix.lower() != ".gz":
+        for magic, truth in _MAGIC:
+            if start.startswith(magic):
+                raise CorpusError(f"'{path}' is not text but {truth}")
+    return ending
+
+
+def _check_place(path: Path) -> None:
     if path.is_dir():
         held = sorted(p.name for p in path.iterdir() if ending_of(p) in ENDINGS)
         hint = f"give one of its files, such as '{held[0]}'" if held else "give a file of texts"
@@ -66,23 +85,19 @@ def check_file(path: Path) -> str:
         near = get_close_matches(path.name, beside, n=1)
         hint = f"did you mean '{folder / near[0]}'?" if near else "check the path"
         raise CorpusError(f"there is no file '{path}'; {hint}")
+    if not path.is_file():  # opening a pipe waits for whoever writes to it, for ever if need be
+        raise CorpusError(
+            f"'{path}' is a pipe or a device, and texts are read more than once; save them as a file"
+        )
+
+
+def _check_ending(path: Path) -> str:
     ending = ending_of(path)
     if ending not in ENDINGS:
         shown = f"ends in '{ending}'" if ending else "has no ending"
         raise CorpusError(
             f"'{path}' {shown}; expected one of {', '.join(ENDINGS)} (also .txt.gz and so on): rename or convert it"
         )
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        raise CorpusError(f"could not read '{path}': {error.strerror}; check its permissions") from error
-    if not start:
-        raise CorpusError(f"'{path}' is empty (0 bytes); give a file that holds texts")
-    if ending != ".parquet" and path.suffix.lower() != ".gz":
-        for magic, truth in _MAGIC:
-            if start.startswith(magic):
-                raise CorpusError(f"'{path}' is not text but {truth}")
     return ending
 
 

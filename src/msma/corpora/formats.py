@@ -128,7 +128,7 @@ def read_json_lines(path: Path) -> Iterator[Row]:
             continue
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is no JSONDecodeError
             hint = (
                 "a list that spans lines belongs in a .json file"
                 if line.strip() == "["

@@ -104,7 +104,7 @@ def _open_source(
         if isinstance(shown, str) and not _is_file_name(source, shown):
             return shown, lambda wanted: read_hub(shown, config=config, split=split, labels=wanted.labels)
         if isinstance(shown, str):
-            path = Path(shown).expanduser()
+            path = _expand(shown)
             return shown, lambda wanted: open_rows(path, paragraphs=paragraphs, select=wanted.select)
     kind = type(source).__name__
     if hasattr(source, "iloc") and hasattr(source, "columns"):
@@ -115,6 +115,13 @@ def _open_source(
     if isinstance(source, Iterator):
         return shown, lambda wanted: _walk_once(source, shown)
     return shown, lambda wanted: ((f"item {n}", item) for n, item in enumerate(source, start=1))
+
+
+def _expand(shown: str) -> Path:
+    try:
+        return Path(shown).expanduser()
+    except RuntimeError as error:
+        raise CorpusError(f"'{shown}' begins with the name of no user here; check the path") from error
 
 
 def _is_file_name(source: str | os.PathLike[str], shown: str) -> bool:

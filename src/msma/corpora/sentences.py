@@ -14,9 +14,13 @@ from msma.corpora.documents import Span
 
 _CLOSING = "\"'”’»›)\\]}"
 _OPENING = "\"'“‘«‹(\\[{¿¡„‚*_"
+#: No end begins inside a row of marks: where its first mark is none, no other is, and looking costs a square.
 _END = re.compile(
-    rf"(?P<mark>\.(?:\s?\.)+|[!?](?:\s?[!?])+|[.!?…؟۔।]+)[{_CLOSING}]*(?=\s|$)|(?P<wide>[。！？｡]+)[{_CLOSING}」』）]*"
+    rf"(?<![.!?…؟۔।])(?P<mark>\.(?:\s?\.)+|[!?](?:\s?[!?])+|[.!?…؟۔।]+)[{_CLOSING}]*(?=\s|$)"
+    rf"|(?P<wide>[。！？｡]+)[{_CLOSING}」』）]*"
 )
+#: Characters before and after a mark that tell whether it ends a sentence; a whole text would cost a square.
+_LOOKED_AT = 120
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n\s*")
 _NEXT = re.compile(rf"\s*(?:[{_OPENING}]|[-–—]\s?)*")
 _LAST_WORD = re.compile(rf"[^\s{_OPENING}]+$")
@@ -112,7 +116,7 @@ def _blocks(text: str) -> list[Span]:
 def _is_end(text: str, match: re.Match[str], *, begin: int, limit: int, has_capitals: bool) -> bool:
     if match["wide"]:
         return True
-    rest = text[match.end() : min(limit, match.end() + 120)]
+    rest = text[match.end() : min(limit, match.end() + _LOOKED_AT)]
     opening = _NEXT.match(rest)
     following = rest[opening.end() :] if opening else rest
     if not following:
@@ -123,7 +127,8 @@ def _is_end(text: str, match: re.Match[str], *, begin: int, limit: int, has_capi
     if mark == ".":
         # A quote or bracket closed after the stop: what stands before it is a whole sentence.
         is_closed = match.end() > match.end("mark")
-        return is_closed or not _is_abbreviation(text[begin : match.start()], following)
+        before = text[max(begin, match.start() - _LOOKED_AT) : match.start()]
+        return is_closed or not _is_abbreviation(before, following)
     is_closed = match.end() > match.end("mark") and text[match.end("mark")] in "\"'”’»"
     return not (is_closed and opening is not None and not opening.group().strip() and _TAG.match(following))
 

@@ -23,6 +23,7 @@ from msma.experiment.writing import Writer, list_repeats, tell_about
 from msma.generation.sampling import encode_prompts
 from msma.interventions import Direction
 from msma.interventions.sites import find_sites
+from msma.locking import locked
 from msma.models import LoadedModel, load_model
 from msma.progress import progress
 from msma.resuming import check_settings
@@ -34,6 +35,7 @@ _CALIBRATION_TEXTS = 8
 _MOST_TOKENS = 128
 
 
+@locked("an experiment")
 def run_experiment(
     model: Any,
     partition: ScalePartition,

@@ -1,12 +1,13 @@
 """How far and how evenly each block looks, text by text, without keeping any attention map."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-from msma.extraction.tokens import Row
+from msma.extraction.tokens import Record, Row
 from msma.models import LoadedModel, Stack, recording_attention
 from msma.progress import progress
 from msma.states import AttentionSummary
@@ -102,8 +103,8 @@ class TextSample:
     Examples:
         >>> sample = TextSample(2, seed=0)
         >>> for position in range(100):
-        ...     sample.offer(position, Row([1, 2, 3, 4], None, 0))
-        >>> len(sample.rows)
+        ...     sample.offer(Record(position=position, text="It rains.", document="a", labels={}))
+        >>> len(sample.records)
         2
     """
 
@@ -111,45 +112,46 @@ class TextSample:
         self.size = size
         self._generator = np.random.default_rng(seed)
         self._n_offered = 0
-        self._kept: list[tuple[int, Row]] = []
+        self._kept: list[Record] = []
 
-    def offer(self, position: int, row: Row) -> None:
+    def offer(self, record: Record) -> None:
         """Show one text.
 
         Args:
-            position: Its position in the corpus.
-            row: Its tokens.
+            record: The text.
         """
-        if self.size == 0 or len(row.ids) < FEWEST_TOKENS:
+        if self.size == 0:
             return
         self._n_offered += 1
         if len(self._kept) < self.size:
-            self._kept.append((position, row))
+            self._kept.append(record)
             return
         place = int(self._generator.integers(self._n_offered))
         if place < self.size:
-            self._kept[place] = (position, row)
+            self._kept[place] = record
 
     @property
-    def rows(self) -> list[tuple[int, Row]]:
-        """The texts kept, with their positions, in corpus order."""
-        return sorted(self._kept, key=lambda kept: kept[0])
+    def records(self) -> list[Record]:
+        """The texts kept, in corpus order."""
+        return sorted(self._kept, key=lambda record: record.position)
 
 
-def measure_attention(loaded: LoadedModel, stack: Stack, sample: TextSample) -> AttentionSummary | None:
+def measure_attention(
+    loaded: LoadedModel, stack: Stack, rows: Sequence[tuple[int, Row]]
+) -> AttentionSummary | None:
     """Run a sample of texts with attention written out and reduce each map as it passes.
 
     Args:
         loaded: The model; its attention implementation is what it was afterwards.
         stack: The stack that is read.
-        sample: The texts.
+        rows: Position in the corpus and tokens of each text.
 
     Returns:
         Statistics by block and text; ``None`` where the model has no attention maps, or no text is long enough.
     """
-    if not sample.rows:
+    if not rows:
         return None
-    n_blocks, n_texts = stack.n_layers - 1, len(sample.rows)
+    n_blocks, n_texts = stack.n_layers - 1, len(rows)
     found = np.zeros((4, n_blocks, n_texts), dtype=np.float32)
     uniform = np.zeros((4, n_blocks, n_texts), dtype=np.float32)
     column = 0
@@ -157,10 +159,10 @@ def measure_attention(loaded: LoadedModel, stack: Stack, sample: TextSample) -> 
     def visit(number: int, weights: torch.Tensor) -> None:
         found[:, number - 1, column] = summarise_map(weights[0], is_causal=stack.is_causal)
 
-    with recording_attention(loaded.network, stack, visit, ids=sample.rows[0][1].ids) as run:
+    with recording_attention(loaded.network, stack, visit, ids=rows[0][1].ids) as run:
         if run is None:
             return None
-        texts = progress(sample.rows, label="reading attention", unit="text")
+        texts = progress(rows, label="reading attention", unit="text")
         for column, (_, row) in enumerate(texts):
             batch = stack.collate([row.ids], sources=None if row.source is None else [row.source])
             run(batch)
@@ -174,5 +176,5 @@ def measure_attention(loaded: LoadedModel, stack: Stack, sample: TextSample) -> 
         entropy=found[2],
         entropy_uniform=uniform[2],
         sink_share=found[3],
-        texts=np.array([position for position, _ in sample.rows], dtype=np.int64),
+        texts=np.array([position for position, _ in rows], dtype=np.int64),
     )

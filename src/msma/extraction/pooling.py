@@ -1,6 +1,6 @@
 """Rows of tokens to pooled states: sums over each sample's tokens, taken while the model runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, Int
 from msma._types import Unit
 from msma.errors import ModelError
 from msma.extraction.batching import plan_batches
+from msma.extraction.keeping import AllLayers, Keeper, Stacked, Sums
 from msma.extraction.tokens import Encoded, Row
 from msma.models import LoadedModel, Sequences, Stack, evaluating
 from msma.progress import progress
@@ -25,10 +26,14 @@ class BatchSums:
     Args:
         batch: The token ids.
         rows: The rows they come from.
+        take: Given each entry's number and sums; they are kept in ``entries`` when left out.
     """
 
-    def __init__(self, batch: Sequences, rows: Sequence[Row]) -> None:
-        self.entries: list[Float32[torch.Tensor, "pooled d_model"]] = []
+    def __init__(
+        self, batch: Sequences, rows: Sequence[Row], *, take: Callable[[int, Sums], None] | None = None
+    ) -> None:
+        self.entries: list[Sums] = []
+        self._take = take if take is not None else lambda _, sums: self.entries.append(sums)
         self._weights: Float32[torch.Tensor, "rows 1 tokens"] | None = None
         self._tokens: Int[torch.Tensor, " kept"] | None = None
         device, width = batch.ids.device, batch.ids.shape[1]
@@ -56,7 +61,7 @@ class BatchSums:
             number: Its number; entries come in order.
             states: Its states.
         """
-        del number
+        self._follow(states.device)
         if self._tokens is not None:
             flat = states.flatten(0, 1).index_select(0, self._tokens).float()
             sums = flat.new_zeros(len(self.samples), flat.shape[1]).index_add_(0, self._pooled, flat)
@@ -64,7 +69,14 @@ class BatchSums:
             sums = torch.bmm(self._weights, states.float()).squeeze(1)
         else:
             sums = states.sum(1, dtype=torch.float32)
-        self.entries.append(sums)
+        self._take(number, sums)
+
+    def _follow(self, device: torch.device) -> None:
+        """Go where the states are: blocks of a model that is spread out run on several devices."""
+        if self._weights is not None:
+            self._weights = self._weights.to(device)
+        if self._tokens is not None:
+            self._tokens, self._pooled = self._tokens.to(device), self._pooled.to(device)
 
 
 def _places(batch: Sequences) -> list[tuple[int, int]]:
@@ -80,7 +92,7 @@ def default_budget(stack: Stack) -> int:
     Returns:
         1,024 on a CPU, whose caches larger batches leave; 16,384 on an accelerator.
     """
-    return 1024 if next(stack.module.parameters()).device.type == "cpu" else 16_384
+    return 1024 if stack.device.type == "cpu" else 16_384
 
 
 def default_window(stack: Stack, *, unit: Unit, max_tokens: int) -> int:
@@ -99,8 +111,14 @@ def default_window(stack: Stack, *, unit: Unit, max_tokens: int) -> int:
 
 
 def pool_rows(
-    loaded: LoadedModel, stack: Stack, encoded: Encoded, *, budget: int, unit: Unit
-) -> Float32[np.ndarray, "layers samples d_model"]:
+    loaded: LoadedModel,
+    stack: Stack,
+    encoded: Encoded,
+    *,
+    budget: int,
+    unit: Unit,
+    keeper: Keeper | None = None,
+) -> dict[str, Stacked]:
     """Run rows through the model and pool every layer entry.
 
     Args:
@@ -109,48 +127,59 @@ def pool_rows(
         encoded: Rows and samples.
         budget: Tokens a batch, padding included.
         unit: What one sample is, for messages.
+        keeper: What is kept of the layers; all of them when left out.
 
     Returns:
-        Mean state of each sample's tokens at each layer entry.
+        Means over each sample's tokens, by name: "states" and what else the keeper keeps.
 
     Raises:
         ModelError: When memory does not suffice or a state is not finite.
     """
     counts = encoded.counts
-    sums = np.zeros((stack.n_layers, len(counts), stack.d_model), dtype=np.float32)
+    sums: dict[str, Stacked] = {}
     lengths = [row.length for row in encoded.rows]
     batches = plan_batches(lengths, budget=budget, is_mixed=stack.padding.is_mixed)
     is_split = len(encoded.rows) > len({id(record) for record in encoded.record_of_row})
+    keeper = AllLayers() if keeper is None else keeper
     with evaluating(loaded.network):
         for batch in progress(batches, label="reading", unit="batch"):
             rows = [encoded.rows[number] for number in batch]
             try:
-                samples, states = _pool_batch(stack, rows)
+                samples, kept = _pool_batch(stack, rows, keeper)
             except torch.cuda.OutOfMemoryError as error:
                 raise ModelError(
                     f"the device ran out of memory on a batch of {len(rows)} rows of up to {rows[0].length} "
                     "tokens; ask for fewer: batch_tokens, or max_tokens"
                 ) from error
-            _check_finite(states, samples, encoded, unit=unit)
-            if is_split:
-                # Several rows of one batch may belong to one sample, which += on the whole would count once.
-                for place, sample in enumerate(samples):
-                    sums[:, sample] += states[:, place]
-            else:
-                sums[:, samples] = states
-    sums /= counts[None, :, None].astype(np.float32)
+            _check_finite(kept["states"], samples, encoded, unit=unit)
+            for name, part in kept.items():
+                if name not in sums:
+                    sums[name] = np.zeros((part.shape[0], len(counts), part.shape[2]), dtype=np.float32)
+                _add(sums[name], part, samples, is_split=is_split)
+    for total in sums.values():
+        total /= counts[None, :, None].astype(np.float32)
     return sums
 
 
+def _add(total: Stacked, part: Stacked, samples: Int[np.ndarray, " pooled"], *, is_split: bool) -> None:
+    if not is_split:
+        total[:, samples] = part
+        return
+    # Several rows of one batch may belong to one sample, which += on the whole would count once.
+    for place, sample in enumerate(samples):
+        total[:, sample] += part[:, place]
+
+
 def _pool_batch(
-    stack: Stack, rows: Sequence[Row]
-) -> tuple[Int[np.ndarray, " pooled"], Float32[np.ndarray, "layers pooled d_model"]]:
+    stack: Stack, rows: Sequence[Row], keeper: Keeper
+) -> tuple[Int[np.ndarray, " pooled"], dict[str, Stacked]]:
     sources = None if rows[0].source is None else [row.source or [] for row in rows]
     batch = stack.collate([row.ids for row in rows], sources=sources)
-    sums = BatchSums(batch, rows)
+    keeper.start()
+    sums = BatchSums(batch, rows, take=keeper.take)
     with stack.reading(sums.visit) as run:
         run(batch)
-    return sums.samples, torch.stack(sums.entries).cpu().numpy()
+    return sums.samples, keeper.finish()
 
 
 def _check_finite(

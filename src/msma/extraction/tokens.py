@@ -171,6 +171,8 @@ class TextEncoder:
         Raises:
             ModelError: When the tokenizer gives ids that the model does not know.
         """
+        if not records:
+            return Encoded()
         needs_offsets = self._unit != "text" and self._tokenizer.is_fast
         tokens = self._tokenise(records, needs_offsets=needs_offsets)
         encoded = Encoded()

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from msma.models.blocks import Sequences, Stack
 from msma.models.finding import is_same
-from msma.models.loading import evaluating, quiet
+from msma.models.quieting import evaluating, quiet
 
 VisitMap: TypeAlias = Callable[[int, Float[torch.Tensor, "rows heads tokens tokens"]], None]
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from msma.errors import ModelError
+from msma.models.parameters import input_device
 
 FinalNorm: TypeAlias = Literal["none", "excluded", "included"]
 Side: TypeAlias = Literal["right", "left"]
@@ -97,6 +98,11 @@ class Stack:
         return frozenset(inspect.signature(self.module.forward).parameters)
 
     @property
+    def device(self) -> torch.device:
+        """Where inputs go; blocks may be elsewhere, and so may the states they show."""
+        return input_device(self.module)
+
+    @property
     def start_id(self) -> int | None:
         """What a decoder is started with; ``None`` where the stack needs nothing before the text."""
         if self.encoder is None:
@@ -135,7 +141,7 @@ class Stack:
         return replace(batch, source=source)
 
     def _rectangle(self, rows: Sequence[Sequence[int]], padding: Padding) -> Sequences:
-        device = next(self.module.parameters()).device
+        device = self.device
         lengths = tuple(len(row) for row in rows)
         width = max(lengths)
         if min(lengths) == width:

@@ -1,81 +1,22 @@
 """Load a language model with its tokenizer, quietly, and say in one sentence what is wrong when it fails."""
 
-import hashlib
 import os
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import nn
 
-from msma.errors import ConfigError, ModelError
-
-Dtype: TypeAlias = Literal["float32", "bfloat16", "auto"]
-Head: TypeAlias = Literal["none", "causal", "seq2seq", "masked"]
-
-#: Values of each parameter that enter the fingerprint of a model.
-_FINGERPRINT_VALUES = 16
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model, its tokenizer, and what is known about where they come from.
-
-    Args:
-        network: The model as loaded or as given.
-        tokenizer: Its tokenizer.
-        name: Name on the Hub, or the folder.
-        revision: Commit of the files, where known.
-    """
-
-    network: Any
-    tokenizer: Any
-    name: str
-    revision: str | None
-
-    @property
-    def architecture(self) -> str:
-        """The configuration's family ("gpt2", "bert")."""
-        return str(self.network.config.model_type)
-
-    @property
-    def head(self) -> Head:
-        """What the model can write with: "causal", "seq2seq", "masked", or "none"."""
-        return language_head(self.network)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters are."""
-        device: torch.device = next(self.network.parameters()).device
-        return device
-
-    @property
-    def dtype(self) -> str:
-        """Precision of the parameters ("float32")."""
-        return str(next(self.network.parameters()).dtype).removeprefix("torch.")
-
-    def fingerprint(self, body: nn.Module | None = None) -> str:
-        """Hash names, shapes and a few values of every parameter.
-
-        Args:
-            body: Part of the model to hash; the whole when left out.
-
-        Returns:
-            SHA-256, 64 hexadecimal digits.
-        """
-        digest = hashlib.sha256()
-        for name, parameter in sorted((body or self.network).named_parameters()):
-            flat = parameter.detach().reshape(-1)
-            step = max(1, flat.numel() // _FINGERPRINT_VALUES)
-            values = flat[::step][:_FINGERPRINT_VALUES].float().cpu().numpy()
-            digest.update(f"{name}{tuple(parameter.shape)}".encode() + values.tobytes())
-        return digest.hexdigest()
+from msma.errors import ConfigError, ModelError, MsmaError
+from msma.models.explaining import explain
+from msma.models.loaded import LoadedModel, language_head
+from msma.models.parameters import input_device
+from msma.models.placement import DeviceMap, Dtype, Placement, Quantization
+from msma.models.quieting import quiet
+from msma.models.spreading import expand_map
 
 
 def load_with_head(model: Any, **options: Any) -> LoadedModel:
@@ -99,57 +40,6 @@ def load_with_head(model: Any, **options: Any) -> LoadedModel:
         return load_model(model, **options)
 
 
-@contextmanager
-def quiet(*, keep_bars: bool = False) -> Iterator[None]:
-    """Silence what transformers and torch print and warn about; the former settings return on leaving.
-
-    Args:
-        keep_bars: Leave progress bars on, for downloads watched on a terminal.
-
-    Yields:
-        Nothing.
-    """
-    from transformers.utils import logging
-    from transformers.utils.logging import hf_hub_utils
-
-    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    had_hub_bars = not hf_hub_utils.are_progress_bars_disabled()
-    logging.set_verbosity_error()
-    if not keep_bars and had_bars:
-        logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars and not keep_bars:
-            logging.enable_progress_bar()
-            if not had_hub_bars:
-                hf_hub_utils.disable_progress_bars()
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Switch dropout off and gradients out; every module's mode returns on leaving.
-
-    Args:
-        network: The model.
-
-    Yields:
-        Nothing.
-    """
-    training = [module for module in network.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        with torch.inference_mode(), quiet():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-
-
 def load_model(
     model: Any,
     *,
@@ -161,6 +51,10 @@ def load_model(
     local_files_only: bool = False,
     trust_remote_code: bool = False,
     has_head: bool = False,
+    device_map: DeviceMap | None = None,
+    quantization: Quantization = "none",
+    offload_folder: str | os.PathLike[str] | None = None,
+    max_memory: Mapping[int | str, int | str] | None = None,
 ) -> LoadedModel:
     """Load a model and its tokenizer, or take those given.
 
@@ -176,12 +70,20 @@ def load_model(
         local_files_only: Never ask the Hub.
         trust_remote_code: Let the model bring its own code.
         has_head: Load it with its language-model head, and refuse one that has none.
+        device_map: Spread a model that does not fit in one place over accelerators, memory and disk: "auto",
+            "balanced", "sequential", or a place for each part ({"": 0, "layers.31": "cpu"}); needs accelerate.
+        quantization: Keep the weights of linear layers in 8 bits (LLM.int8; Dettmers et al. 2022) or 4 bits
+            (NormalFloat; Dettmers et al. 2023); needs bitsandbytes.
+        offload_folder: Where weights that go to disk are written when the model's own files do not do; a
+            temporary folder, which goes with the model, when left out.
+        max_memory: Most that each place may hold ({0: "70GB", "cpu": "200GB"}), for strategies of device_map.
 
     Returns:
         Model and tokenizer.
 
     Raises:
-        ConfigError: When device or dtype do not exist here.
+        ConfigError: When device, device_map, dtype or quantization are impossible here or together.
+        MissingExtraError: When device_map or quantization needs a package that is not installed.
         ModelError: When model or tokenizer cannot be loaded.
     """
     options = {
@@ -189,8 +91,16 @@ def load_model(
         "local_files_only": local_files_only,
         "trust_remote_code": trust_remote_code,
     }
+    placement = Placement(
+        dtype=dtype,
+        device=device,
+        device_map=device_map,
+        quantization=quantization,
+        offload_folder=offload_folder,
+        max_memory=max_memory,
+    )
     if isinstance(model, nn.Module):
-        network = _check_network(model, device=device)
+        network = _check_network(model, placement)
         source = str(getattr(network.config, "_name_or_path", "") or "")
     else:
         source = os.fspath(model)
@@ -200,7 +110,7 @@ def load_model(
                 f"revision '{revision}' came for the folder '{source}'; a folder has no revisions: leave it out"
             )
         load = partial(_load_with_head, label=name or source) if has_head else _load_body
-        network = _load_network(source, load, dtype=dtype, device=_choose_device(device), options=options)
+        network = _load_network(source, load, placement, options=options)
     if has_head and language_head(network) == "none":
         raise _headless(name or source or type(network).__name__)
     if tokenizer is None or isinstance(tokenizer, (str, os.PathLike)):
@@ -214,31 +124,23 @@ def load_model(
     return LoadedModel(network, tokenizer, name or source or type(network).__name__, revision)
 
 
-def _check_network(network: Any, *, device: str) -> Any:
+def _check_network(network: Any, placement: Placement) -> Any:
     if not hasattr(network, "config") or not hasattr(network.config, "model_type"):
         raise ModelError(
             f"a {type(network).__name__} without a transformers configuration came; "
             "give a transformers model, a name on the Hub or a folder"
         )
-    found = next(network.parameters()).device
+    if placement.device_map is not None or placement.quantization != "none":
+        raise ConfigError(
+            "device_map or quantization came with a model that is loaded already; "
+            "give the model's name or folder, or load it as you want it and leave them out"
+        )
+    device, found = placement.device, input_device(network)
     if device not in ("auto", str(found), found.type):
         raise ConfigError(
             f"the model given is on '{found}' and device '{device}' was asked for; move it first"
         )
     return network
-
-
-def _choose_device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"device '{device}' cannot be used here ({_first_line(error)}); use 'cpu' or 'auto'"
-        ) from error
-    return chosen
 
 
 def _is_local(source: str) -> bool:
@@ -258,30 +160,42 @@ def _check_folder(source: str, *, what: str, sign: str) -> None:
         raise ModelError(f"the folder '{source}' holds no {sign}, so no {what}; check the path")
 
 
-def _load_network(
-    source: str, load: Any, *, dtype: str, device: torch.device, options: dict[str, Any]
-) -> Any:
-    precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": "auto"}
-    if dtype not in precisions:
-        raise ConfigError(f"dtype '{dtype}' came; expected one of {', '.join(precisions)}")
+def _load_network(source: str, load: Any, placement: Placement, *, options: dict[str, Any]) -> Any:
+    placement.check()
+    places = placement.options()
     try:
         with quiet(keep_bars=sys.stderr.isatty() and not _is_local(source)):
             path = str(Path(source).expanduser()) if _is_local(source) else source
-            network = load(path, dtype=precisions[dtype], **options)
-        return network.eval().to(device)
-    except ModelError:
+            network = load(path, places=places, **options)
+            return placement.settle(network, places)
+    except MsmaError:
+        placement.discard(places)
         raise
     except Exception as error:  # every library underneath has its own kinds
-        raise _explain(error, source, what="model", revision=options["revision"]) from error
+        placement.discard(places)
+        raise explain(error, source, what="model", revision=options["revision"]) from error
 
 
-def _load_body(path: str, **options: Any) -> Any:
+def _load_body(path: str, *, places: dict[str, Any], **options: Any) -> Any:
     from transformers import AutoModel
 
-    return AutoModel.from_pretrained(path, **options)
+    return AutoModel.from_pretrained(path, **_spread(path, AutoModel, places, options), **options)
 
 
-def _load_with_head(path: str, *, label: str, dtype: Any, **options: Any) -> Any:
+def _spread(path: str, kind: Any, places: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Give every part of a model its place, where a mapping names some of them."""
+    given = places.get("device_map")
+    if not isinstance(given, dict) or list(given) == [""]:
+        return places
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(path, **options)
+    with torch.device("meta"):
+        empty = kind.from_config(config, trust_remote_code=options["trust_remote_code"])
+    return {**places, "device_map": expand_map(given, empty)}
+
+
+def _load_with_head(path: str, *, label: str, places: dict[str, Any], **options: Any) -> Any:
     """Load the kind of head that the files declare, and refuse a head that they do not hold."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
@@ -300,7 +214,8 @@ def _load_with_head(path: str, *, label: str, dtype: Any, **options: Any) -> Any
         kind = AutoModelForCausalLM
     else:
         raise _headless(label)
-    network, report = kind.from_pretrained(path, dtype=dtype, output_loading_info=True, **options)
+    places = _spread(path, kind, places, options)
+    network, report = kind.from_pretrained(path, output_loading_info=True, **places, **options)
     if report["missing_keys"]:
         raise _headless(label)
     return network
@@ -311,24 +226,6 @@ def _headless(source: str) -> ModelError:
         f"'{source}' has no language-model head, so it can neither write nor fill in; give a model saved with "
         "its head (one that ends in LMHeadModel, ForCausalLM, ForConditionalGeneration or ForMaskedLM)"
     )
-
-
-def language_head(network: nn.Module) -> Head:
-    """Tell what a model can write with.
-
-    Args:
-        network: A transformers model.
-
-    Returns:
-        "causal", "seq2seq", "masked", or "none".
-    """
-    get = getattr(network, "get_output_embeddings", None)
-    with quiet():
-        if get is None or get() is None:
-            return "none"
-        if not network.can_generate():  # type: ignore[operator]
-            return "masked" if "MaskedLM" in type(network).__name__ else "none"
-    return "seq2seq" if network.config.is_encoder_decoder else "causal"  # type: ignore[union-attr]
 
 
 def _load_tokenizer(source: str, *, options: dict[str, Any]) -> Any:
@@ -343,34 +240,4 @@ def _load_tokenizer(source: str, *, options: dict[str, Any]) -> Any:
             path = str(Path(source).expanduser()) if _is_local(source) else source
             return AutoTokenizer.from_pretrained(path, **options)
     except Exception as error:  # every library underneath has its own kinds
-        raise _explain(error, source, what="tokenizer", revision=options["revision"]) from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
-
-
-def _explain(error: Exception, source: str, *, what: str, revision: str | None) -> ModelError:
-    """Turn a library's error into one sentence with what to do."""
-    kinds: set[str] = set()
-    link: BaseException | None = error
-    while link is not None:
-        kinds.add(type(link).__name__)
-        link = link.__cause__ or link.__context__
-    at = f" at revision '{revision}'" if revision else ""
-    subject = f"could not load the {what} '{source}'{at}"
-    if "RevisionNotFoundError" in kinds:
-        return ModelError(f"{subject}: there is no such revision; give a commit, tag or branch that exists")
-    if "GatedRepoError" in kinds:
-        return ModelError(f"{subject}: access has to be granted on its page first; log in and ask for it")
-    if "RepositoryNotFoundError" in kinds:
-        return ModelError(f"{subject}: the Hub has no such repository, or it is private; check the name")
-    if "trust_remote_code" in str(error):
-        return ModelError(f"{subject}: it brings its own code; read it, then pass trust_remote_code=True")
-    if {"LocalEntryNotFoundError", "OfflineModeIsEnabled"} & kinds or "couldn't connect" in str(error):
-        return ModelError(
-            f"{subject}: it is not in the local cache and the Hub was not reached; "
-            "check the name and the connection, or download it first"
-        )
-    return ModelError(f"{subject}: {_first_line(error)}; check that the files are whole and of one model")
+        raise explain(error, source, what="tokenizer", revision=options["revision"]) from error

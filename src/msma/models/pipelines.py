@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from msma.models.loading import LoadedModel, quiet
+from msma.models.loaded import LoadedModel
+from msma.models.quieting import quiet
 
 
 def text_pipeline(loaded: LoadedModel, **options: Any) -> Any:

@@ -12,6 +12,7 @@ from msma._version import __version__
 from msma.corpora import Document, demo_corpus
 from msma.errors import ConfigError, ScaleError
 from msma.interventions.sites import find_sites
+from msma.locking import locked
 from msma.models import load_with_head
 from msma.perturbations import Perturbation, find_perturbations
 from msma.results import Result
@@ -28,6 +29,7 @@ DEFAULT_PERTURBATIONS = "keyboard,ocr,misspelling,case,punctuation,spacing,delet
 _WHOLE = ("shuffle", "lowercase", "uppercase", "negation")
 
 
+@locked("an audit")
 def audit_robustness(
     model: Any,
     documents: Sequence[Document] | None = None,

@@ -173,11 +173,13 @@ class ScalePartition:
                 return scale
         raise ScaleError(f"layer {layer} was asked for; this partition covers 0 to {self.n_layers - 1}")
 
-    def __str__(self) -> str:
-        def show(layers: range) -> str:
-            return f"{layers[0]}" if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
+    @property
+    def written(self) -> str:
+        """The ranges as :meth:`parse` reads them."""
+        return "|".join(_show(layers) for layers in self.ranges.values())
 
-        return " | ".join(f"{scale} {show(layers)}" for scale, layers in self.ranges.items())
+    def __str__(self) -> str:
+        return " | ".join(f"{scale} {_show(layers)}" for scale, layers in self.ranges.items())
 
     def to_result(self) -> Result:
         """Return boundaries, their stability and the signals' disagreement as tidy rows.
@@ -311,6 +313,10 @@ class ScalePartition:
             raise StorageError(
                 f"'{path}' does not hold a partition ({error}); give a file written by ScalePartition.save"
             ) from error
+
+
+def _show(layers: range) -> str:
+    return f"{layers[0]}" if len(layers) == 1 else f"{layers[0]}-{layers[-1]}"
 
 
 def _two(pair: Any) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from msma._types import SCALES, Scale
 from msma.errors import ConfigError, ScaleError, ShapeError
 from msma.moments import Moments
 from msma.scales.partition import ScalePartition
+from msma.shards import Origin
 from msma.states import HiddenStates
 
 Reduction = Literal["mean", "last"]
@@ -70,6 +71,8 @@ class ScaleRepresentation:
     ``mean`` averages the scale's layers, ``last`` takes its deepest. With ``is_standardised`` every layer is
     first centred and divided by its total standard deviation (one number a layer, so that no layer's norm
     dominates the mean and directions are kept); statistics come from the states given to :meth:`fit` only.
+    States that hold only the three representations already are taken as they are, where they were made of the
+    same layers in the same way.
 
     Args:
         partition: Which layers belong to which scale.
@@ -107,7 +110,7 @@ class ScaleRepresentation:
             Itself.
 
         Raises:
-            ScaleError: When the partition is for another number of layers.
+            ScaleError: When the partition is for another number of layers, or the states hold other scales.
             ShapeError: When a layer does not vary.
         """
         self._check(states)
@@ -136,9 +139,12 @@ class ScaleRepresentation:
             One float64 array a scale.
 
         Raises:
-            ScaleError: When the partition is for another number of layers, or :meth:`fit` was not called.
+            ScaleError: When the partition is for another number of layers, the states hold other scales, or
+                :meth:`fit` was not called.
         """
         self._check(states)
+        if states.origin.scales is not None:
+            return {scale: states.layer(place).astype(np.float64) for place, scale in enumerate(SCALES)}
         if self.is_standardised and self.means_ is None:
             raise ScaleError("a standardised representation was not fitted yet; call fit(train_states) first")
         return {scale: self._reduce(states, self.partition[scale]) for scale in SCALES}
@@ -154,8 +160,33 @@ class ScaleRepresentation:
         return total / len(chosen)
 
     def _check(self, states: HiddenStates) -> None:
+        if states.origin.scales is not None:
+            self.check_scales(states.origin)
+            return
         if states.n_layers != self.partition.n_layers:
             raise ScaleError(
                 f"states of {states.n_layers} layers came for a partition of {self.partition.n_layers}; "
                 "find the scales of this model, or take its own partition"
+            )
+
+    def check_scales(self, origin: Origin) -> None:
+        """Refuse representations that were made of other layers, or in another way.
+
+        Args:
+            origin: Where states come from that hold only the three representations.
+
+        Raises:
+            ScaleError: When layers or reduction differ, or standardisation would need all layers.
+        """
+        if self.is_standardised:
+            raise ScaleError(
+                f"states of the scales '{origin.scales}' came for a standardised representation, which needs all "
+                "layers; extract all layers, or leave standardisation out"
+            )
+        found = ScalePartition.parse(origin.scales or "", n_layers=origin.n_model_layers)
+        mine, theirs = (self.partition.written, self.reduction), (found.written, origin.reduction)
+        if mine != theirs:
+            raise ScaleError(
+                f"states of the scales '{theirs[0]}', reduced by '{theirs[1]}', came for the scales '{mine[0]}', "
+                f"reduced by '{mine[1]}'; take their own partition and reduction, or extract the states again"
             )

@@ -60,7 +60,9 @@ def test_too_few_documents_are_counted(ids, text):
         split_documents(ids)
 
 
-@pytest.mark.parametrize("fractions", [(0.5, 0.5), (1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (1.2, -0.1, -0.1)])
+@pytest.mark.parametrize(
+    "fractions", [(0.5, 0.5), (1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (1.2, -0.1, -0.1), (float("nan"),) * 3]
+)
 def test_impossible_fractions_are_refused(fractions):
     with pytest.raises(ConfigError, match="three positive shares"):
         split_documents(range(9), fractions=fractions)

@@ -1,6 +1,5 @@
 """An alignment: one fitted map for each pair of scales, with what it was fitted on."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,20 +12,17 @@ from sklearn.base import clone
 
 from msma._types import COMPOSED_PAIR, PAIRS, SCALES, Pair, Scale
 from msma._version import __version__
-from msma.errors import OriginError, ScaleError, StorageError
+from msma.alignment.storing import read_alignment, write_alignment
+from msma.alignment.unseen import count_marked, sample_hashes
+from msma.errors import ConfigError, OriginError, ScaleError
 from msma.maps import BaseMap, LinearMap, RidgeMap, fit_map
 from msma.moments import CrossMoments, Moments
 from msma.resampling import shuffle_documents
+from msma.scale_moments import ScaleMoments, SeenTexts
 from msma.scales import Basis, Reduction, ScalePartition, ScaleRepresentation
+from msma.shards import Origin
 from msma.states import HiddenStates
-from msma.storage import (
-    download_folder,
-    open_tensors,
-    read_json,
-    upload_folder,
-    write_json,
-    write_tensors,
-)
+from msma.storage import download_folder, upload_folder
 
 #: Above this many numbers a scale's representation is streamed in moments rather than held.
 _LARGEST_IN_MEMORY = 2**26
@@ -78,6 +74,7 @@ class Alignment:
         self.bases_: dict[Scale, Basis] = {}
         self.origin_: dict[str, Any] = {}
         self.fitted_on_: Int[np.ndarray, " samples"] = np.zeros(0, dtype=np.int64)
+        self.seen_: SeenTexts | None = None
 
     def __repr__(self) -> str:
         state = "fitted" if self.maps_ else "not fitted"
@@ -87,7 +84,7 @@ class Alignment:
         """Fit a map, and its twin on shuffled pairs, for each pair of scales.
 
         Args:
-            states: Training states.
+            states: Training states, of all layers or of the three scales alone.
             scales: Which layers belong to which scale.
 
         Returns:
@@ -106,21 +103,65 @@ class Alignment:
         is_closed = isinstance(self.map, LinearMap)
         is_streamed = is_closed and states.n_samples * states.d_model > _LARGEST_IN_MEMORY
         (self._fit_streamed if is_streamed else self._fit_whole)(states, order)
-        self.fitted_on_ = np.unique(sample_hashes(states))
+        self.fitted_on_, self.seen_ = np.unique(sample_hashes(states)), None
+        self._remember(states.origin, texts=states.fingerprint, n_samples=states.n_samples)
+        return self
+
+    def fit_moments(self, moments: ScaleMoments) -> Self:
+        """Fit a map, and its twin on shuffled pairs, for each pair of scales, from moments alone.
+
+        The same maps as :meth:`fit` on the same texts, but for a ridge whose strength is to be chosen: by
+        generalised cross-validation, which treats samples as independent, since documents are not there to be left
+        out. The result takes states of all layers of the model as well as of the three scales.
+
+        Args:
+            moments: What extraction kept of the training texts.
+
+        Returns:
+            Itself.
+
+        Raises:
+            ConfigError: When the map needs the samples themselves.
+            CorpusError: When there are no training texts, or no pairs could be shuffled.
+            ScaleError: When the scales were reduced in another way, a pair of scales is not kept together, or layers
+                are to be standardised.
+        """
+        if not isinstance(self.map, LinearMap):
+            raise ConfigError(
+                f"{type(self.map).__name__} came with moments, which it cannot be fitted on; use a closed form such "
+                "as RidgeMap, or extract the states of the scales"
+            )
+        representation = ScaleRepresentation(
+            moments.partition, reduction=self.reduction, is_standardised=self.is_standardised
+        )
+        representation.check_scales(moments.origin)
+        pairs = {pair: moments.pair(*pair) for pair in self.pairs}
+        nulls = {pair: moments.pair(*pair, is_shuffled=True) for pair in self.pairs}
+        self.maps_ = {pair: clone(self.map).fit_moments(kept) for pair, kept in pairs.items()}
+        self.null_maps_ = {pair: clone(self.map).fit_moments(kept) for pair, kept in nulls.items()}
+        self.bases_ = {scale: Basis.from_moments(moments.scale(scale)) for scale in SCALES}
+        self.partition_, self.representation_ = moments.partition, representation
+        self.fitted_on_, self.seen_ = np.zeros(0, dtype=np.int64), moments.seen
+        self._remember(moments.origin, texts=moments.fingerprint, n_samples=moments.n)
+        return self
+
+    def _remember(self, origin: Origin, *, texts: str, n_samples: int) -> None:
+        """Keep what the maps were fitted on, as if all layers of the model had come."""
         self.origin_ = {
-            "model": states.origin.model,
-            "revision": states.origin.revision,
-            "model_fingerprint": states.origin.fingerprint,
-            "architecture": states.origin.architecture,
-            "stack": states.origin.stack,
-            "unit": states.origin.unit,
-            "n_layers": states.n_layers,
-            "d_model": states.d_model,
-            "texts": states.fingerprint,
-            "n_samples": states.n_samples,
+            "model": origin.model,
+            "revision": origin.revision,
+            "model_fingerprint": origin.fingerprint,
+            "architecture": origin.architecture,
+            "stack": origin.stack,
+            "unit": origin.unit,
+            "n_layers": origin.n_model_layers,
+            "d_model": origin.d_model,
+            "texts": texts,
+            "n_samples": n_samples,
             "version": __version__,
         }
         for (source, target), map_ in self.maps_.items():
+            scales = self.partition_
             map_.origin_ = {
                 **self.origin_,
                 "source": source,
@@ -129,7 +170,6 @@ class Alignment:
                 "target_layers": [scales[target][0], scales[target][-1]],
                 "reduction": self.reduction,
             }
-        return self
 
     def _fit_whole(self, states: HiddenStates, order: Int[np.ndarray, " samples"]) -> None:
         reduced = self.representation_.transform(states)
@@ -171,7 +211,7 @@ class Alignment:
             "model_fingerprint": other.fingerprint,
             "stack": other.stack,
             "unit": other.unit,
-            "n_layers": other.n_layers,
+            "n_layers": other.n_model_layers,
             "d_model": other.d_model,
         }
         for key, value in found.items():
@@ -181,6 +221,32 @@ class Alignment:
                     f"'{self.origin_.get('model')}' ({key} {self.origin_.get(key)!r}); "
                     "fit an alignment on this model, or load states of that one"
                 )
+
+    def count_seen(self, states: HiddenStates) -> int:
+        """Count samples that this alignment was fitted on.
+
+        An alignment fitted on states knows each of their samples; one fitted on moments knows the training texts by
+        a filter, which misses none of them. What its small chance of error explains is not counted.
+
+        Args:
+            states: States about to be scored.
+
+        Returns:
+            Their number; 0 where they are held out.
+        """
+        if self.seen_ is None:
+            return int(np.isin(sample_hashes(states), self.fitted_on_).sum())
+        return count_marked(states, self.seen_)
+
+    @property
+    def leak_check(self) -> str:
+        """How it is known that held-out samples were not fitted on, in one sentence."""
+        if self.seen_ is None:
+            return f"compared with each of {len(self.fitted_on_)} samples fitted on"
+        return (
+            "compared with a filter of the texts fitted on, which misses none and errs for "
+            f"{self.seen_.error_rate:.1g} of others"
+        )
 
     @property
     def chains(self) -> dict[Pair, tuple[Pair, ...]]:
@@ -247,26 +313,7 @@ class Alignment:
         """
         if not self.maps_:
             raise OriginError("this alignment has no fitted maps; call fit(states, scales) first")
-        folder = Path(folder)
-        for pair in self.pairs:
-            self.maps_[pair].save(folder / "-".join(pair))
-            self.null_maps_[pair].save(folder / "null" / "-".join(pair))
-        self.partition_.save(folder / "scales.json")
-        arrays: dict[str, np.ndarray] = {"fitted_on": self.fitted_on_}
-        for scale, basis in self.bases_.items():
-            arrays |= {f"{scale}.mean": basis.mean, f"{scale}.directions": basis.directions}
-        if self.representation_.means_ is not None and self.representation_.spreads_ is not None:
-            arrays |= {"means": self.representation_.means_, "spreads": self.representation_.spreads_}
-        write_tensors(folder / "alignment.safetensors", arrays)
-        settings = {
-            "pairs": self.pairs,
-            "reduction": self.reduction,
-            "is_standardised": self.is_standardised,
-            "seed": self.seed,
-        }
-        # Written last: its presence says that the folder is whole.
-        write_json(folder / "alignment.json", {"origin": self.origin_, "settings": settings})
-        return folder
+        return write_alignment(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
@@ -281,29 +328,7 @@ class Alignment:
         Raises:
             StorageError: When the folder does not hold a whole alignment.
         """
-        folder = Path(folder)
-        if not (folder / "alignment.json").is_file():
-            raise StorageError(f"'{folder}' holds no alignment; give a folder written by Alignment.save")
-        content = read_json(folder / "alignment.json")
-        try:
-            settings, origin = content["settings"], content["origin"]
-            pairs = tuple((source, target) for source, target in settings.pop("pairs"))
-            maps = {pair: BaseMap.load(folder / "-".join(pair)) for pair in pairs}
-            nulls = {pair: BaseMap.load(folder / "null" / "-".join(pair)) for pair in pairs}
-            alignment = cls(clone(next(iter(maps.values()))), pairs=pairs, **settings)
-        except (KeyError, TypeError, ValueError, StopIteration) as error:
-            raise StorageError(f"'{folder}' holds a damaged alignment ({error}); fit it again") from error
-        alignment.maps_, alignment.null_maps_, alignment.origin_ = maps, nulls, origin
-        alignment.partition_ = ScalePartition.load(folder / "scales.json")
-        alignment.representation_ = ScaleRepresentation(
-            alignment.partition_, reduction=alignment.reduction, is_standardised=alignment.is_standardised
-        )
-        arrays, _ = open_tensors(folder / "alignment.safetensors")
-        alignment.fitted_on_ = np.asarray(arrays["fitted_on"])
-        alignment.bases_ = {s: Basis(arrays[f"{s}.mean"], arrays[f"{s}.directions"]) for s in SCALES}
-        alignment.representation_.means_ = arrays.get("means")
-        alignment.representation_.spreads_ = arrays.get("spreads")
-        return alignment
+        return read_alignment(cls, Path(folder))
 
     def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
         """Push the fitted alignment to the Hugging Face Hub.
@@ -339,20 +364,3 @@ class Alignment:
         if Path(name).is_dir():
             return cls.load(name)
         return cls.load(download_folder(os.fspath(name), revision=revision))
-
-
-def sample_hashes(states: HiddenStates) -> Int[np.ndarray, " samples"]:
-    """Hash every sample's text, so that a later evaluation can tell whether it was fitted on.
-
-    Sentences and tokens repeat honestly between documents, so there the document is hashed along.
-
-    Args:
-        states: The samples.
-
-    Returns:
-        One 64-bit integer a sample.
-    """
-    is_text = states.origin.unit == "text"
-    keys = states.texts if is_text else zip(states.document_ids, states.texts, strict=True)
-    digests = (hashlib.blake2b(repr(key).encode(), digest_size=8).digest() for key in keys)
-    return np.array([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=np.int64)
