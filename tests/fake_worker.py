@@ -40,6 +40,16 @@ class Odd(Exception):
         self.second = second
 
 
+class Wordy(Exception):
+    """Can be neither pickled nor made of its message."""
+
+    def __str__(self):
+        return f"{self.args} and more"
+
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+
 @dataclass(frozen=True)
 class FakeSetup:
     """Say what goes wrong: the keys of ``trouble`` are job numbers."""
@@ -92,6 +102,8 @@ def act(trouble, folder, name):
         time.sleep(600)
     if trouble == "odd":
         raise Odd("one", "two")
+    if trouble == "wordy":
+        raise Wordy("a")
     if trouble == "key":
         raise KeyError("a key")
     if trouble == "extra":

@@ -38,10 +38,13 @@ _SAMPLE_BYTES = 32
 #: A token of English is about four characters.
 _CHARACTERS = 4.0
 #: A token of a window in memory, with its place in the text.
-_TOKEN_BYTES = 100
+_TOKEN_BYTES = 150
 #: d x d matrices: scatters of three scales, cross-scatters of two pairs, and those of two shuffled pairs.
 _N_MATRICES = 7
-_FILTER_BYTES = 2**24
+#: The filter that knows the texts: its size in memory, and what a text sets of it, written while that is less.
+_FILTER_BYTES, _SET_BYTES = 2**24, 7 * 8
+#: Of each held-out sample: the hashes that it was drawn by and its text is known by.
+_MARK_BYTES = 56
 #: Copies of the moments in memory while a part is added to the total, and on disk until it has been.
 _COPIES_IN_MEMORY, _COPIES_ON_DISK = 2, 3
 
@@ -211,9 +214,10 @@ def estimate_cost(
     characters = _CHARACTERS * tokens_per_text if characters_per_text is None else characters_per_text
     text_bytes = characters / samples_per_text + _SAMPLE_BYTES
     if store == "moments":
-        held = min(n_heldout, n_samples) * (4 * _N_SCALES * shape.d_model + text_bytes)
+        held = min(n_heldout, n_samples) * (4 * _N_SCALES * shape.d_model + text_bytes + _MARK_BYTES)
         moments = _moment_bytes(shape, sketch_width=sketch_width) + held
-        disk, kept = _COPIES_ON_DISK * moments, _COPIES_IN_MEMORY * moments
+        kept = _COPIES_IN_MEMORY * (moments + _FILTER_BYTES)
+        disk = _COPIES_ON_DISK * (moments + min(_FILTER_BYTES, _SET_BYTES * n_samples))
     else:
         n_entries = shape.n_layers if store == "states" else _N_SCALES
         disk, kept = n_samples * (4 * n_entries * shape.d_model + text_bytes), 0.0
@@ -289,4 +293,4 @@ def _entry_bytes(shape: ModelShape, store: Store, *, sketch_width: int) -> float
 
 def _moment_bytes(shape: ModelShape, *, sketch_width: int) -> float:
     d, projected = shape.d_model, shape.n_layers * sketch_width
-    return 8.0 * (_N_MATRICES * (d * d + d) + projected * projected + 2 * projected) + _FILTER_BYTES
+    return 8.0 * (_N_MATRICES * (d * d + d) + projected * projected + 2 * projected)

@@ -60,6 +60,7 @@ def folder_lock(folder: str | os.PathLike[str] | None, *, what: str) -> Iterator
     if folder is None:
         yield
         return
+    is_new = not Path(folder).exists()
     place = _make_folder(Path(folder))
     mine = _Hold(os.getpid(), threading.get_ident(), 1)
     hold = _HELD.get(place)
@@ -78,6 +79,8 @@ def folder_lock(folder: str | os.PathLike[str] | None, *, what: str) -> Iterator
         finally:
             with suppress(OSError):
                 (place / _HOLDER).unlink()
+            if is_new:
+                _remove_if_empty(place)
             _HELD.pop(place, None)
 
 
@@ -158,6 +161,14 @@ def _kernel_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Leave no folder behind where nothing was done; while the lock is held, so that nobody else is in it."""
+    with suppress(OSError):
+        if os.listdir(folder) == [_LOCK]:
+            (folder / _LOCK).unlink()
+            folder.rmdir()
 
 
 def _write_holder(folder: Path, what: str) -> None:

@@ -57,7 +57,9 @@ def merge(
     resolved = [path.resolve() for path in (*paths, Path(out))]
     for path in paths:
         if resolved.count(path.resolve()) > 1:
-            raise ConfigError(f"'{path}' came more than once; give each run once, and another folder for the whole")
+            raise ConfigError(
+                f"'{path}' came more than once; give each run once, and another folder for the whole"
+            )
     runs = [_open(path) for path in paths]
     for run in runs[1:]:
         _check_same(runs[0], run)

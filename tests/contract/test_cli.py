@@ -147,7 +147,10 @@ def test_the_parts_work_one_after_another(states_dir, tmp_path, capsys):
         (["extract", "demo", "demo", "--max-disk", "1 kB"], "max_disk is 1 kB"),
         (["extract", "demo", "demo", "--max-disk", "lots"], "'lots'"),
         (["extract", "demo", "demo", "--workers", "2"], "'processes' or 'ray'"),
-        (["extract", "demo", "demo", "--store", "scales", "--scales", "0-2|3-8|9-12"], "scales of 13 layer entries"),
+        (
+            ["extract", "demo", "demo", "--store", "scales", "--scales", "0-2|3-8|9-12"],
+            "scales of 13 layer entries",
+        ),
         (["merge", "absent-folder"], "1 folder came"),
         (["merge", "absent-folder", "another"], "absent-folder"),
         (["scales", "absent"], "absent"),

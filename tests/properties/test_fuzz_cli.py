@@ -237,7 +237,7 @@ def check(typed, places):
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         shutil.copytree(places, ".", dirs_exist_ok=True)
         streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
-        with within(30), contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        with within(60), contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
             code = run(typed)
         out, err = (stream.buffer.getvalue().decode() for stream in streams)
         assert code in (0, 2), (typed, err)
@@ -255,7 +255,7 @@ def test_every_command_is_fuzzed():
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_any_line(name, places):
-    @runs(15)
+    @runs(10)
     @given(chance=st.randoms(use_true_random=True))
     def check_it(chance):
         check(line(name, chance), places)
@@ -274,7 +274,7 @@ def test_any_line_at_length(name, places):
     check_it()
 
 
-@runs(40)
+@runs(25)
 @given(typed=st.lists(st.one_of(st.sampled_from([*COMMANDS, *ANYTHING]), texts()), max_size=4))
 @example(typed=[])
 @example(typed=["--log-json"])

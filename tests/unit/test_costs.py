@@ -16,6 +16,7 @@ import msma
 from families import ALL_FAMILIES, HEADS, WIDTH
 from msma.costs import Cost, ModelShape, count_flops, estimate_cost, parse_size, size
 from msma.errors import ConfigError, ModelError
+from msma.extraction import extract_moments
 from msma.models import evaluating, find_stack, load_model, model_shape, quiet
 from tiny import VOCABULARY_SIZE, WORDS, make_tokenizer
 
@@ -157,6 +158,36 @@ def test_a_folder_is_as_large_as_estimated(tmp_path, name, store):
     assert cost.passes == (1.3 if store == "scales" else 1.0)
 
 
+def test_a_folder_of_moments_is_as_large_as_estimated(tmp_path):
+    (family,) = (family for family in ALL_FAMILIES if family.name == "gpt2")
+    network = family.build()
+    texts = texts_of(1_000, 12)
+    moments = extract_moments(
+        network,
+        texts,
+        tokenizer=make_tokenizer("none"),
+        name="m",
+        out=tmp_path / "out",
+        sketch_texts=300,
+        n_heldout=200,
+    )
+    assert len(moments.sample) <= 200
+    sizes = [
+        estimate_cost(
+            model_shape(network.config),
+            n_texts=len(texts),
+            tokens_per_text=12,
+            characters_per_text=float(np.mean([len(text) for text in texts])),
+            store="moments",
+            n_heldout=200,
+            sketch_texts=sketch_texts,
+        ).disk
+        for sketch_texts in (0, 300)
+    ]
+    # Of three copies that are there while a part is added one stays, and the sketch.
+    assert bytes_in(tmp_path / "out") == pytest.approx(sizes[0] / 3 + sizes[1] - sizes[0], rel=0.05)
+
+
 MEASURED = """
 import gc, sys, tempfile
 import torch, transformers
@@ -213,7 +244,7 @@ def test_moments_do_not_grow_with_the_texts():
     assert many.disk == more.disk
     matrices = 7 * (64 * 64 + 64) * 8
     sketch = ((13 * 64) ** 2 + 2 * 13 * 64) * 8
-    held = 4096 * (3 * 64 * 4 + 400 + 32)
+    held = 4096 * (3 * 64 * 4 + 400 + 32 + 56)
     assert many.kept == 2 * (matrices + sketch + held + 2**24)
     assert many.flops == pytest.approx(1e6 * (few.flops / few.passes), rel=1e-5)
 

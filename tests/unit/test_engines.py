@@ -17,7 +17,8 @@ from msma.errors import ConfigError, MissingExtraError, ModelError, StorageError
 from msma.extraction import crew, process_engine, process_worker
 from msma.extraction.engines import run_jobs
 from msma.extraction.process_engine import run_processes, share_threads
-from msma.extraction.ray_engine import _check_device, _check_visible, _find_share, run_ray
+from msma.extraction.ray_cluster import check_device, find_share
+from msma.extraction.ray_engine import _check_visible, run_ray
 
 TESTS = Path(__file__).resolve().parents[1]
 SCRIPT = """
@@ -232,6 +233,8 @@ def test_errors_of_others_come_out_too():
     with pytest.raises(Odd, match="one and two") as odd:
         run(FakeSetup(trouble={0: "odd"}))
     assert odd.value.second == "two"
+    with pytest.raises(RuntimeError, match=r"Wordy: \('a',\) and more"):
+        run(FakeSetup(trouble={0: "wordy"}))
     packed = process_worker.pack_error(Odd(1, 2)) | {"module": "no_such_module"}
     assert repr(process_worker.unpack_error(packed)) == "RuntimeError('Odd: 1 and 2')"
 
@@ -322,18 +325,18 @@ def make_nodes(*resources):
     ],
 )
 def test_workers_on_a_cluster_get_the_largest_equal_share(nodes, workers, expected):
-    share = _find_share(make_nodes(*nodes), workers=workers, device="auto")
+    share = find_share(make_nodes(*nodes), workers=workers, device="auto")
     assert (share.workers, share.n_cpus, share.n_gpus) == expected
 
 
 def test_devices_of_a_cluster_are_checked():
-    assert _find_share(make_nodes((8, 2)), workers=4, device="cpu").n_gpus == 0
+    assert find_share(make_nodes((8, 2)), workers=4, device="cpu").n_gpus == 0
     with pytest.raises(ConfigError, match="4 workers came and the Ray cluster has 2 GPUs"):
-        _find_share(make_nodes((8, 2)), workers=4, device="auto")
+        find_share(make_nodes((8, 2)), workers=4, device="auto")
     with pytest.raises(ConfigError, match="has no GPU"):
-        _find_share(make_nodes((8,)), workers=4, device="cuda")
+        find_share(make_nodes((8,)), workers=4, device="cuda")
     with pytest.raises(ConfigError, match="expected one of auto, cpu, cuda"):
-        _check_device(("cuda:0", "cuda:1"))
+        check_device(("cuda:0", "cuda:1"))
 
 
 def test_a_folder_that_is_not_shared_is_named(tmp_path, monkeypatch):

@@ -583,7 +583,9 @@ def test_a_sample_of_texts_is_fair_fixed_and_in_order():
 def test_texts_too_short_for_attention_are_not_looked_at():
     states = read(["the", "the river rose", "a"], attention_texts=4, name="gpt2")
     assert states.attention is None
-    states = read(["the", "the river rose slowly", "a", "snow fell slowly now"], attention_texts=4, name="gpt2")
+    states = read(
+        ["the", "the river rose slowly", "a", "snow fell slowly now"], attention_texts=4, name="gpt2"
+    )
     assert states.attention.texts.tolist() == [1, 3]
 
 

@@ -113,8 +113,11 @@ def test_half_precision_is_near_the_whole_one(folder_of, name, dtype):
         # T5 overflows in float16, so that transformers keeps a part of it, and most states with it, in float32.
         assert str(two.dtype) == f"torch.{dtype}" or (name, dtype) == ("t5-decoder", "float16")
         assert 0 < (one - two.float()).abs().max() <= HALF[dtype] * one.abs().max()
-    assert all(torch.equal(one, two) for one, two in zip(found, read(apart, family)[1], strict=True))
-    assert apart.fingerprint() == half.fingerprint() != load_model(folder_of(name)).fingerprint()
+    is_same = all(torch.equal(one, two) for one, two in zip(found, read(apart, family)[1], strict=True))
+    # From disk that part comes in float16 like the rest: another model, and the fingerprint says so.
+    is_kept = (name, dtype) == ("t5-decoder", "float16")
+    assert is_same == (apart.fingerprint() == half.fingerprint()) == (not is_kept)
+    assert half.fingerprint() != load_model(folder_of(name)).fingerprint()
 
 
 def test_a_weak_view_ahead_is_seen_in_half_precision():

@@ -167,3 +167,16 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     with pytest.raises(StorageError, match="Read-only file system"), folder_lock(tmp_path / "a", what="x"):
         pass
+
+
+def test_a_folder_in_which_nothing_was_done_is_not_left_behind(tmp_path):
+    with folder_lock(tmp_path / "new", what="a test"):
+        pass
+    assert not (tmp_path / "new").exists()
+    with folder_lock(tmp_path / "used", what="a test"):
+        (tmp_path / "used" / "file").write_text("x")
+    assert (tmp_path / "used" / "file").exists()
+    (tmp_path / "there").mkdir()
+    with folder_lock(tmp_path / "there", what="a test"):
+        pass
+    assert (tmp_path / "there").is_dir()

@@ -142,24 +142,40 @@ def test_shuffled_pairs_know_nothing_of_each_other():
 
 
 def test_shuffled_pairs_of_one_batch_are_those_of_a_permutation():
-    """Row i of the source with a row of another document: the same rows, none with its own document."""
     corpus = Texts(60)
-    rows = corpus.train()
-    batch = corpus.batch(rows)
-    # Documents are told by a column of the states: it is constant within each, so its product tells the pairs.
-    names = np.unique(batch["documents"], return_inverse=True)[1]
-    batch["scales"] = np.zeros((3, len(rows), 4), dtype=np.float32)
-    batch["scales"][..., 0] = names
+    train = corpus.batch(corpus.train())
+    sums, counts = shuffled_counts(train["documents"], train["texts"])
+    assert sums.n_shuffled == sums.n == len(corpus.train())
+    np.testing.assert_allclose(np.diag(counts), 0, atol=1e-9)  # no sample with its own document
+    np.testing.assert_allclose(counts.sum(axis=0), 3, atol=1e-9)  # each row once on either side
+    np.testing.assert_allclose(counts.sum(axis=1), 3, atol=1e-9)
+
+
+def shuffled_counts(documents, texts):
+    """How often a sample of each document was paired with one of each other."""
+    names = np.unique(documents, return_inverse=True)[1]
     eye = np.eye(names.max() + 1, dtype=np.float32)
-    wide = replace(ORIGIN, d_model=len(eye))
-    builder = MomentsBuilder(wide, PARTITION, sketch_width=0, filter_bits=2**16)
-    builder.add(np.stack([eye[names]] * 3), texts=batch["texts"], documents=batch["documents"])
+    origin = replace(ORIGIN, d_model=len(eye))
+    builder = MomentsBuilder(origin, PARTITION, sketch_width=0, filter_bits=2**16)
+    builder.add(np.stack([eye[names]] * 3), texts=texts, documents=documents)
     sums = builder.build().sums
-    raw = sums.shuffled_crosses[0] + sums.n_shuffled * np.outer(*sums.shuffled_means[0])
-    assert sums.n_shuffled == len(rows)
-    np.testing.assert_allclose(np.diag(raw), 0, atol=1e-9)  # no sample with its own document
-    np.testing.assert_allclose(raw.sum(axis=0), 3, atol=1e-9)  # each row once on either side
-    np.testing.assert_allclose(raw.sum(axis=1), 3, atol=1e-9)
+    return sums, sums.shuffled_crosses[0] + sums.n_shuffled * np.outer(*sums.shuffled_means[0])
+
+
+def test_a_document_of_most_samples_is_not_paired_with_itself():
+    names = [name for name in map(str, range(20)) if assign_split(name) == "train"][:3]
+    documents = [names[0]] * 10 + [names[1]] * 2 + [names[2]]
+    sums, counts = shuffled_counts(documents, [f"text {i}" for i in range(13)])
+    assert (sums.n, sums.n_shuffled) == (13, 6)  # three of the ten have a partner on either side
+    np.testing.assert_allclose(np.diag(counts), 0, atol=1e-9)
+
+
+def test_documents_that_repeat_each_other_are_not_paired():
+    names = sorted(name for name in map(str, range(40)) if assign_split(name) == "train")[:8]
+    texts = [f"{WORDS} {max(i, 3)}" for i in range(8)]  # the first four share one text
+    sums, counts = shuffled_counts(names, texts)
+    assert sums.n_shuffled == 8
+    np.testing.assert_allclose(counts[:4, :4], 0, atol=1e-9)
 
 
 def test_batches_of_one_document_add_nothing_to_the_null():
@@ -174,6 +190,8 @@ def test_batches_of_one_document_add_nothing_to_the_null():
     mixed = gather([*by_document, *Texts(1800, seed=1).batches()])
     null = mixed.pair("global", "intermediate", is_shuffled=True)
     assert mixed.n_shuffled < mixed.n == null.n
+    scaled = mixed.sums.shuffled_crosses[0] * mixed.n / mixed.n_shuffled
+    np.testing.assert_allclose(null.scatter_cross, scaled)
     assert np.linalg.norm(null.scatter_cross) < 0.2 * np.linalg.norm(
         mixed.pair("global", "intermediate").scatter_cross
     )
@@ -258,6 +276,20 @@ def test_the_sample_stays_within_its_size():
     counts = [moments.sample.documents.count(name) for name in dict.fromkeys(moments.sample.documents)]
     assert sorted(counts) == [2, 3, 3, 3, 3, 3]  # all but the last document are whole
     assert len(gather(Texts(60).batches(), n_heldout=0).sample) == 0
+
+
+@pytest.mark.parametrize("size", range(11, 17))
+def test_a_document_that_comes_in_pieces_is_sampled_as_one(rng, size):
+    corpus = Texts(300)
+    whole = gather(corpus.batches(), n_heldout=size)
+    pieces = gather([corpus.batch(np.array([row])) for row in rng.permutation(300)], n_heldout=size)
+    assert np.array_equal(whole.sample.keys, pieces.sample.keys)
+    assert whole.sample.texts == pieces.sample.texts
+    # a sample that is full has room for more of its last document, and for none behind
+    last = whole.sample.documents[int(whole.sample.keys[:, 0].argmax())]
+    behind = sorted({*corpus.columns["documents"]} - {*whole.sample.documents})
+    held = [name for name in behind if assign_split(name) != "train"]
+    assert whole.sample.has_room([last, *held], seed=0).tolist() == [True] + [False] * len(held)
 
 
 def test_texts_that_were_trained_on_are_dropped():

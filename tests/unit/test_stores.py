@@ -220,6 +220,23 @@ def test_maps_are_fitted_on_moments_and_scored_on_what_was_held_out():
     assert ridge["null"].max() < 0.1
 
 
+def test_a_filter_too_small_for_its_texts_is_told(tmp_path):
+    said = []
+    texts = word_texts(60)
+    gather([*texts, *texts], filter_bits=256, say=said.append)
+    assert any("held-out texts came elsewhere too" in line for line in said)
+    assert any("a larger filter_bits takes fewer" in line for line in said)
+    said.clear()
+    gather(texts, say=said.append)
+    assert said == []
+
+
+def test_scales_are_not_looked_for_in_scales():
+    kept = read(word_texts(40), store="scales", scales=PARTITION)
+    with pytest.raises(ScaleError, match="whose layers are gone"):
+        msma.find_scales(kept)
+
+
 def test_options_of_moments_are_checked():
     with pytest.raises(ConfigError, match=r"option 'dtpye' came; expected some of .*dtype"):
         gather(word_texts(4), dtpye="float32")

@@ -122,7 +122,8 @@ class TextReader:
         with self.stack.reading(sums.visit) as run:
             run(batch)
         counts = np.array([len(row.ids) for row in rows], dtype=np.float32)[None, :, None]
-        layers = torch.stack(sums.entries).cpu().numpy() / counts
+        # Blocks of a spread model show their states where they are.
+        layers = torch.stack([entry.cpu() for entry in sums.entries]).numpy() / counts
         return np.hstack([layers[list(partition[scale])].mean(axis=0, dtype=np.float64) for scale in SCALES])
 
 

@@ -83,7 +83,7 @@ def fit_eraser(
         if ordinary:
             other = _read(loaded, sites.stack, ordinary, None, layer, projections, stack_name=stack)
             covariance = (covariance + other.covariance) / 2
-        cross = _above_rounding(moments, n=len(rows), dtype=next(sites.stack.module.parameters()).dtype)
+        cross = _above_rounding(moments, n=len(rows), dtype=_working_precision(sites.stack.module))
         if cross is None:
             if say is not None:
                 say(f"layer {layer} shows no linear trace of {name}, so nothing is erased there")
@@ -167,3 +167,8 @@ def _read(
         return concept_moments(loaded, stack, rows, concept, layer)
     with intervene(loaded, None, sorted(projections), Erasure(projections), stack=stack_name):
         return concept_moments(loaded, stack, rows, concept, layer)
+
+
+def _working_precision(module: torch.nn.Module) -> torch.dtype:
+    """Precision that states are computed in; quantised weights are whole numbers."""
+    return next(p.dtype for p in module.parameters() if p.dtype.is_floating_point)

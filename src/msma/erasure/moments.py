@@ -90,7 +90,7 @@ def concept_moments(
     Returns:
         The moments, in float64.
     """
-    device = next(stack.module.parameters()).device
+    device = stack.device
     # Devices without double precision (mps) accumulate on the CPU.
     place = device if device.type in ("cpu", "cuda") else torch.device("cpu")
     n, d = len(rows), stack.d_model

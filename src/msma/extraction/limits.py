@@ -90,6 +90,8 @@ class Estimate:
             samples_per_text=found.n_samples / n_probed,
             characters_per_text=survey.characters_per_text,
             store=self._setup.store if store is None else store,
+            dtype=str(self._setup.loading.get("dtype", "float32")),
+            quantization=str(self._setup.loading.get("quantization", "none")),
             batch_tokens=found.batch_tokens,
             window=min(found.window if window is None else window, max(survey.n_texts, 1)),
             n_heldout=self._setup.moments.n_heldout,

@@ -19,6 +19,9 @@ from msma.resuming import check_settings
 from msma.scale_moments import ScaleMoments
 from msma.storage import read_json
 
+#: Share of held-out texts lost to the filter from which it is worth saying.
+_FILTER_ERRORS = 0.01
+
 
 @dataclass(kw_only=True)
 class MomentsSession(Session):
@@ -148,6 +151,20 @@ class MomentsSession(Session):
             if older != place:
                 _remove(older)
         _remove(part_folder(folder, number))
+
+    def report(self) -> None:
+        """Say what a reader should know."""
+        super().report()
+        total = self._total
+        if total is None:
+            return
+        if total.n_dropped:
+            self.say(f"{total.n_dropped} held-out texts came elsewhere too and were left out")
+        if total.seen.error_rate > _FILTER_ERRORS:
+            self.say(
+                f"the filter of training texts takes {total.seen.error_rate:.0%} of held-out texts for seen and "
+                "leaves them out; a larger filter_bits takes fewer"
+            )
 
     def finish(self) -> ScaleMoments:
         """Put the moments in their place and clear what they were made of.

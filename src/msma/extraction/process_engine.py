@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from msma.extraction import process_worker
 from msma.extraction.crew import Event, work_off
@@ -93,6 +93,9 @@ class _Process:
             env=environment,
             process_group=0,  # Ctrl-C reaches the driver alone, which ends the others in good order
         )
+        self._stdin, self._stdout = cast(
+            "tuple[BinaryIO, BinaryIO]", (self._process.stdin, self._process.stdout)
+        )
         self._thread = threading.Thread(target=self._converse, daemon=True)
         self._thread.start()
 
@@ -105,8 +108,8 @@ class _Process:
         assert stdout is not None
         try:
             while (content := self._outbox.get()) is not None:
-                process_worker.send(stdin, content)  # type: ignore[arg-type]
-                kind, answer = pickle.loads(process_worker.receive(stdout))  # type: ignore[arg-type]
+                process_worker.send(self._stdin, content)
+                kind, answer = pickle.loads(process_worker.receive(self._stdout))
                 self._events.put(Event(self, kind, answer))
         except (EOFError, OSError):
             self._events.put(Event(self, "death", self.describe_end(timeout=process_worker.GRACE)))
@@ -127,8 +130,7 @@ class _Process:
         """Ask it to end: it does when its pipe closes."""
         self._outbox.put(None)
         with suppress(OSError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+            self._stdin.close()
 
     def bury(self, *, deadline: float) -> None:
         """Wait for its end, and bring it about where it takes too long."""
@@ -141,8 +143,8 @@ class _Process:
             self._process.wait()
         # A process of its own that it left behind may hold the pipe open; the thread then waits for that alone.
         self._thread.join(process_worker.GRACE)
-        if self._process.stdout is not None and not self._thread.is_alive():
-            self._process.stdout.close()
+        if not self._thread.is_alive():
+            self._stdout.close()
 
 
 class _Processes:

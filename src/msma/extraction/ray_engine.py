@@ -7,22 +7,18 @@ the source again on the workers, which an iterator of texts cannot be.
 
 import os
 import pickle
-import signal
-import socket
 import sys
-import threading
 import time
-from collections.abc import Generator, Hashable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msma._version import __version__
-from msma.errors import ConfigError, MissingExtraError, StorageError
+from msma.errors import ConfigError, StorageError
 from msma.extraction.crew import Event, work_off
-from msma.extraction.process_engine import count_cores, share_threads
 from msma.extraction.process_worker import Post, respond
+from msma.extraction.ray_cluster import Share, check_device, connected, find_share
 
 if TYPE_CHECKING:
     from msma.extraction.work import Job, Outcome, WorkerSetup
@@ -33,10 +29,6 @@ __all__ = ["run_ray"]
 PATIENCE = 60.0
 #: Seconds until the cluster must have found room for the first worker.
 ROOM_PATIENCE = 300.0
-#: Seconds until an address must have answered.
-KNOCK_PATIENCE = 10.0
-#: What keeps Ray from reporting on its users, and from shipping the folder that ``uv run`` was called in.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 
 
 def run_ray(
@@ -71,125 +63,13 @@ def run_ray(
         ModelError: When three workers died on the same job, or while loading the model.
         MsmaError: Whatever a worker raised, the same class with the same message.
     """
-    with _connected(address, workers=workers) as ray:
-        share = _find_share(ray.nodes(), workers=workers, device=_check_device(devices))
+    with connected(address, workers=workers) as ray:
+        share = find_share(ray.nodes(), workers=workers, device=check_device(devices))
         # Closed by hand: the actors must go before the connection does.
         with closing(work_off(_Actors(ray, setup, share), jobs, workers=share.workers)) as outcomes:
             for outcome in outcomes:
                 _check_visible(_find_result(setup, outcome))
                 yield outcome
-
-
-@contextmanager
-def _connected(address: str | None, *, workers: int | None) -> Iterator[Any]:
-    """Connect to a cluster, or start one here, and leave things as they were."""
-    with _quiet():
-        try:
-            import ray
-        except ImportError as error:
-            raise MissingExtraError("ray", extra="ray") from error
-        is_ours = not ray.is_initialized()
-        if is_ours:
-            _connect(ray, address, workers=workers)
-    try:
-        yield ray
-    finally:
-        if is_ours:
-            ray.shutdown()
-
-
-def _connect(ray: Any, address: str | None, *, workers: int | None) -> None:
-    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        n_cpus = max(count_cores(), workers or 2)
-        options |= {"address": "local", "num_cpus": n_cpus, "include_dashboard": False}
-    try:
-        _knock(address)
-        ray.init(**options)
-    except (OSError, ValueError, RuntimeError) as error:
-        where = "could not be started here" if address is None else f"does not answer at '{address}'"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(
-            f"Ray {where} ({reason}); check the address, or leave it out for a Ray of this machine"
-        ) from error
-
-
-def _knock(address: str | None) -> None:
-    """See in seconds whether anyone is at an address; Ray itself tries for minutes."""
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=KNOCK_PATIENCE).close()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let Ray start without a word, and without keeping the signal handler that it sets."""
-    before = {name: os.environ.get(name) for name in _QUIET}
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM) if is_main else None
-    os.environ.update({name: value for name, value in _QUIET.items() if before[name] is None})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-        if handler is not None:
-            signal.signal(signal.SIGTERM, handler)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Share:
-    """What each actor gets of a cluster."""
-
-    workers: int
-    n_cpus: int
-    n_gpus: int
-    threads: int
-    device: str | None
-
-
-def _check_device(devices: Sequence[str] | None) -> str:
-    asked = tuple(devices or ("auto",))
-    if len(asked) != 1 or asked[0] not in ("auto", "cpu", "cuda"):
-        raise ConfigError(
-            f"devices {', '.join(asked)} came with a Ray cluster; expected one of auto, cpu, cuda: "
-            "Ray itself says which GPU is whose"
-        )
-    return asked[0]
-
-
-def _find_share(nodes: Sequence[Mapping[str, Any]], *, workers: int | None, device: str) -> _Share:
-    """Cut the nodes into equal shares, the largest of which as many fit as there are workers."""
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    n_gpus = 0 if device == "cpu" else sum(int(node.get("GPU", 0)) for node in alive)
-    n_cpus = sum(int(node.get("CPU", 0)) for node in alive)
-    if device == "cuda" and not n_gpus:
-        raise ConfigError("device cuda came and the Ray cluster has no GPU; say cpu, or add a node with one")
-    workers = workers or n_gpus or max(2, n_cpus // 4)
-    if n_gpus and workers > n_gpus:
-        raise ConfigError(
-            f"{workers} workers came and the Ray cluster has {n_gpus} GPUs; ask for {n_gpus} at most, or say cpu"
-        )
-    each = 1 if n_gpus else 0
-
-    def count_fitting(size: int) -> int:
-        fitting = (min(int(node.get("CPU", 0)) // size, *_gpu_room(node, each)) for node in alive)
-        return sum(fitting)
-
-    size = next((c for c in range(n_cpus // workers, 0, -1) if count_fitting(c) >= workers), 0)
-    return _Share(
-        workers=workers,
-        n_cpus=size,
-        n_gpus=each,
-        threads=share_threads(1, cores=max(1, size)),
-        device=None if device == "auto" else device,
-    )
-
-
-def _gpu_room(node: Mapping[str, Any], each: int) -> tuple[int, ...]:
-    """How many workers a node's GPUs suffice for; two equal numbers' worth of nothing where none is asked."""
-    return (int(node.get("GPU", 0)),) if each else (sys.maxsize,)
 
 
 class Replica(Post):
@@ -229,7 +109,7 @@ class Replica(Post):
 class _Actors:
     """A crew of Ray actors."""
 
-    def __init__(self, ray: Any, setup: "WorkerSetup", share: _Share) -> None:
+    def __init__(self, ray: Any, setup: "WorkerSetup", share: Share) -> None:
         self._ray, self._setup, self._share = ray, pickle.dumps(setup), share
         self._kind = ray.remote(Replica).options(
             num_cpus=share.n_cpus, num_gpus=share.n_gpus, max_restarts=0, max_task_retries=0

@@ -14,6 +14,7 @@ from msma.extraction.plan import Plan, check_numbers
 from msma.extraction.session import Engine
 from msma.models import Dtype, Quantization
 from msma.scale_moments import MomentSettings, ScaleMoments
+from msma.scale_moments.seen import FILTER_BITS
 from msma.scales import Reduction, ScalePartition
 from msma.states import HiddenStates
 
@@ -101,7 +102,7 @@ def extract(
         attention_texts: Texts on which attention statistics are taken, chosen at random; 0 for none.
         seed: Fixes that choice.
         engine: "local" reads in this process, "processes" in several on this machine, "ray" on a cluster.
-        workers: Replicas of the model; with several GPUs one each when left out, else one.
+        workers: Replicas of the model; one a GPU when left out, or else one for every four cores, at least two.
         address: Address of a running Ray cluster; a local one is started when left out.
         devices: Devices of the replicas, in turn, such as ("cuda:0", "cuda:1").
         max_disk: Refuse to write more than this, bytes or words such as "20 GB".
@@ -181,6 +182,7 @@ def extract_moments(
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     n_heldout: int = 4096,
     sketch_width: int = 64,
+    filter_bits: int = FILTER_BITS,
     block: int = 16_384,
     seed: int = 0,
     **reading: Any,
@@ -201,7 +203,9 @@ def extract_moments(
         sketch_texts: Texts of the first pass, at most.
         fractions: Share of the documents in train, validation and test.
         n_heldout: Samples of validation and test documents kept, at most.
-        sketch_width: Projections of each layer.
+        sketch_width: Projections of each layer; 0 for none.
+        filter_bits: Size of the filter that tells held-out texts that were trained on under another document's
+            name; the default errs for 0.2 % of texts after 10 million.
         block: Texts after which the sums are put on disk.
         seed: Fixes the split, the samples and the projections.
         **reading: Every other option of :func:`extract`.
@@ -255,7 +259,11 @@ def extract_moments(
         ),
         limits=Limits(options["max_disk"], options["max_memory"]),
         moments=MomentSettings(
-            seed=seed, fractions=fractions, n_heldout=n_heldout, sketch_width=sketch_width
+            seed=seed,
+            fractions=fractions,
+            n_heldout=n_heldout,
+            sketch_width=sketch_width,
+            filter_bits=filter_bits,
         ),
         say=options["say"] or (lambda _: None),
     )

@@ -201,8 +201,8 @@ class ProcrustesMap(LinearMap):
     Examples:
         >>> X = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
         >>> fitted = ProcrustesMap().fit(X, X @ np.array([[0.0, 2.0], [-2.0, 0.0]]) + 1.0)
-        >>> fitted.coef_.round(6).tolist(), round(fitted.scale_, 6)
-        ([[-0.0, 2.0], [-2.0, -0.0]], 2.0)
+        >>> (fitted.coef_.round(6) + 0.0).tolist(), round(fitted.scale_, 6)
+        ([[0.0, 2.0], [-2.0, 0.0]], 2.0)
     """
 
     kind = "procrustes"

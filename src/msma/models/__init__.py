@@ -9,7 +9,7 @@ from msma.models.parameters import input_device
 from msma.models.pipelines import text_pipeline
 from msma.models.placement import DeviceMap, Dtype, Quantization
 from msma.models.quieting import evaluating, quiet
-from msma.models.sizes import ModelShape, model_shape
+from msma.models.sizes import ModelShape, measure_network, model_shape
 
 __all__ = [
     "DeviceMap",
@@ -24,6 +24,7 @@ __all__ = [
     "input_device",
     "load_model",
     "load_with_head",
+    "measure_network",
     "model_shape",
     "position_limit",
     "quiet",

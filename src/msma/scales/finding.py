@@ -54,7 +54,8 @@ def find_scales(
     Raises:
         ConfigError: When the method is unknown.
         CorpusError: When there are too few documents.
-        ScaleError: When the model has too few layers, or no attention statistics where they were asked for.
+        ScaleError: When the model has too few layers, only its scales were kept, or there are no attention
+            statistics where they were asked for.
 
     Examples:
         >>> rng = np.random.default_rng(0)
@@ -65,6 +66,11 @@ def find_scales(
     """
     if method not in get_args(Method):
         raise ConfigError(f"method '{method}' came; expected one of {', '.join(get_args(Method))}")
+    if states.origin.scales is not None:
+        raise ScaleError(
+            f"states of the scales {states.origin.scales} alone came, whose layers are gone; extract all layers, or "
+            "take the scales.json that stands beside these"
+        )
     provenance: dict[str, object] = {
         "model": states.origin.model,
         "revision": states.origin.revision,

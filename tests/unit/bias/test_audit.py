@@ -106,7 +106,7 @@ def assert_equal(one, other):
 def test_every_file_is_written(made):
     _, folder, said = made
     assert {path.name for path in folder.iterdir()} == {
-        "settings.json", "scales.json", "associations.json", "location.json", "carried.json", "crows.json",
+        ".lock", "settings.json", "scales.json", "associations.json", "location.json", "carried.json", "crows.json",
         "stereoset.json", "winobias.json", "prices.json", "eraser.safetensors", "results.json", "bias.json",
     }  # fmt: skip
     record = json.loads((folder / "bias.json").read_text())

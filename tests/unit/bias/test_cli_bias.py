@@ -112,8 +112,8 @@ def test_a_whole_run(given, tmp_path, capsys):
     assert "eraser.safetensors" in printed
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
-        "settings.json", "scales.json", "associations.json", "location.json", "carried.json", "crows.json",
-        "prices.json", "eraser.safetensors", "results.json", "results.csv", "bias.json", "figures",
+        ".lock", "settings.json", "scales.json", "associations.json", "location.json", "carried.json",
+        "crows.json", "prices.json", "eraser.safetensors", "results.json", "results.csv", "bias.json", "figures",
     }  # fmt: skip
     figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {
