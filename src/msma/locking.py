@@ -62,6 +62,7 @@ def folder_lock(folder: str | os.PathLike[str] | None, *, what: str) -> Iterator
         return
     is_new = not Path(folder).exists()
     place = _make_folder(Path(folder))
+    was_empty = is_new or not any(place.iterdir())
     mine = _Hold(os.getpid(), threading.get_ident(), 1)
     hold = _HELD.get(place)
     if hold is not None and hold[:2] == mine[:2]:
@@ -79,8 +80,8 @@ def folder_lock(folder: str | os.PathLike[str] | None, *, what: str) -> Iterator
         finally:
             with suppress(OSError):
                 (place / _HOLDER).unlink()
-            if is_new:
-                _remove_if_empty(place)
+            if was_empty:
+                _leave_no_trace(place, is_new=is_new)
             _HELD.pop(place, None)
 
 
@@ -163,12 +164,13 @@ def _kernel_lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _remove_if_empty(folder: Path) -> None:
-    """Leave no folder behind where nothing was done; while the lock is held, so that nobody else is in it."""
+def _leave_no_trace(folder: Path, *, is_new: bool) -> None:
+    """Leave nothing where nothing was done; while the lock is held, so that nobody else is in the folder."""
     with suppress(OSError):
         if os.listdir(folder) == [_LOCK]:
             (folder / _LOCK).unlink()
-            folder.rmdir()
+            if is_new:
+                folder.rmdir()
 
 
 def _write_holder(folder: Path, what: str) -> None:

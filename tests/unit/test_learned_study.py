@@ -78,6 +78,7 @@ def test_the_same_study_again_finds_everything_done(finished, monkeypatch):
     assert again["gain"].rows == tables["gain"].rows
 
 
+@pytest.mark.slow
 def test_search_and_ablation_within_the_folder_join_the_report(finished, capsys):
     pytest.importorskip("optuna")
     out, _ = finished

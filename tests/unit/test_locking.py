@@ -179,4 +179,4 @@ def test_a_folder_in_which_nothing_was_done_is_not_left_behind(tmp_path):
     (tmp_path / "there").mkdir()
     with folder_lock(tmp_path / "there", what="a test"):
         pass
-    assert (tmp_path / "there").is_dir()
+    assert list((tmp_path / "there").iterdir()) == []
