@@ -18,9 +18,9 @@ from msma.shards import (
     AttentionSummary,
     Origin,
     Shard,
+    ShardFolder,
     ShardWriter,
     check_folder,
-    open_shard,
     read_attention,
     read_manifest,
     read_origin,
@@ -70,24 +70,24 @@ class HiddenStates:
         index: Int[np.ndarray, " samples"] | None = None,
         part: Split | None = None,
     ) -> None:
-        for number, shard in enumerate(shards):
-            if shard.states.ndim != 3 or (shard.states.shape[0], shard.states.shape[2]) != (
-                origin.n_layers,
-                origin.d_model,
-            ):
+        is_folder = isinstance(shards, ShardFolder)
+        shapes = (
+            shards.shapes if isinstance(shards, ShardFolder) else [shard.states.shape for shard in shards]
+        )
+        for number, shape in enumerate(shapes):
+            if len(shape) != 3 or (shape[0], shape[2]) != (origin.n_layers, origin.d_model):
                 raise ShapeError(
-                    f"shard {number} came with shape {shard.states.shape}; expected "
+                    f"shard {number} came with shape {shape}; expected "
                     f"({origin.n_layers} layers, samples, {origin.d_model}); extract the states again"
                 )
-        shards = [
-            shard for shard in shards if len(shard)
-        ]  # a run of texts without a token leaves an empty one
-        self._shards = tuple(shards)
+        # A run of texts without a token leaves an empty shard, which a folder does not show.
+        self._shards = shards if is_folder else tuple(shard for shard in shards if len(shard))
+        sizes = [shape[1] for shape in shapes if shape[1]]
         self.origin = origin
         self.part = part
         self._attention = attention
         self._index = index
-        self._offsets = np.concatenate([[0], np.cumsum([len(shard) for shard in shards])]).astype(np.int64)
+        self._offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         self.n_samples = int(self._offsets[-1]) if index is None else len(index)
         if self.n_samples == 0:
             raise ShapeError("0 samples came; states need at least one: check that the corpus holds texts")
@@ -386,7 +386,7 @@ class HiddenStates:
         manifest = read_manifest(folder)
         check_folder(folder, manifest, verify=verify)
         origin = Origin.from_dict(read_origin(folder)["origin"])
-        shards = [open_shard(folder, number) for number in range(manifest.n_shards)]
+        shards = ShardFolder(folder, manifest.n_shards)
         attention = None
         if manifest.has_attention:
             attention = read_attention(folder)

@@ -171,14 +171,14 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("files")
 
 
-@runs(250)
+@runs(120)
 @given(file=files(), settings=settings_of_reading)
 def test_any_file(folder, file, settings):
     check_file(folder, file, settings)
 
 
 @pytest.mark.slow
-@runs(5000)
+@runs(2000)
 @given(file=files(), settings=settings_of_reading)
 def test_any_file_at_length(folder, file, settings):
     check_file(folder, file, settings)
@@ -193,7 +193,7 @@ def test_anything_in_python(items, settings):
     check(items, **settings)
 
 
-@runs(200)
+@runs(100)
 @given(source=st.one_of(texts(), st.binary(max_size=9), values()))
 @example(source="x" * 5000)
 @example(source="a\0b.txt")
@@ -306,7 +306,7 @@ def test_states_of_any_texts(unit, given_texts, long):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", ["text", "sentence", "token"])
-@runs(400)
+@runs(200)
 @given(given_texts=st.lists(texts(), max_size=6), long=st.sampled_from(["truncate", "windows"]))
 def test_states_of_any_texts_at_length(unit, given_texts, long):
     check_extraction(given_texts, unit, long=long)

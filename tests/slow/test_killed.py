@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children are forked")
-@pytest.mark.parametrize(("kind", "n_kills"), [("states", 40), ("scales", 15), ("moments", 30)])
+@pytest.mark.parametrize(("kind", "n_kills"), [("states", 40), ("scales", 15), ("moments", 20)])
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, kind, n_kills):
     done = subprocess.run(
         [

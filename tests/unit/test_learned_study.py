@@ -14,6 +14,9 @@ from msma.results import Result
 from msma.states import HiddenStates
 from msma.study import Study, make_joint
 
+# A study that trains a map takes most of a minute.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bent_states(tmp_path_factory):
@@ -78,7 +81,6 @@ def test_the_same_study_again_finds_everything_done(finished, monkeypatch):
     assert again["gain"].rows == tables["gain"].rows
 
 
-@pytest.mark.slow
 def test_search_and_ablation_within_the_folder_join_the_report(finished, capsys):
     pytest.importorskip("optuna")
     out, _ = finished

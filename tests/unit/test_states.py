@@ -334,7 +334,9 @@ def test_columns_that_were_changed_since_are_refused(tmp_path):
     fill(tmp_path)
     states = HiddenStates.load(tmp_path)
     StatesWriter(tmp_path, ORIGIN, settings={"window": 4}).write_shard(2, make_shard(6, 5))
-    with pytest.raises(StorageError, match=r"shard-00002\.json' was changed or removed after it was opened"):
+    with pytest.raises(
+        StorageError, match=r"shard-00002\.safetensors' was changed or removed after it was opened"
+    ):
         _ = states.texts
     (tmp_path / "shard-00000.json").unlink()
     with pytest.raises(StorageError, match=r"shard-00000\.json' was changed or removed"):

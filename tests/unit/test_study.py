@@ -105,7 +105,15 @@ def test_the_report_can_be_written_again(finished, capsys):
 
 
 @pytest.mark.parametrize(
-    "broken", ["find_scales", "compare_maps", "describe_manifold", "evaluate", "make_clouds"]
+    "broken",
+    [
+        "find_scales",
+        "evaluate",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("compare_maps", "describe_manifold", "make_clouds")
+        ),
+    ],
 )
 def test_interrupted_anywhere_it_resumes_to_the_same_numbers(finished, inputs, tmp_path, monkeypatch, broken):
     model, texts = inputs

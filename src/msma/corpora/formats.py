@@ -265,7 +265,7 @@ def read_parquet(path: Path, *, select: Select) -> Iterator[Row]:
                 for row in batch.to_pylist():
                     number += 1
                     yield f"row {number}", row
-    except (ArrowException, OSError) as error:
+    except (ArrowException, OSError, ValueError) as error:  # a string that is not UTF-8 is a ValueError
         reason = str(error).splitlines()[0].rstrip(". ")
         raise CorpusError(
             f"'{path}' is not a whole parquet file, read to row {number} ({reason}); make it again"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from msma.corpora import rank_document
+from msma.corpora import Corpus, rank_document
 from msma.errors import ConfigError, CorpusError, ScaleError
 from msma.extraction.corpus import TextStream
 from msma.extraction.limits import Limits
@@ -136,7 +136,9 @@ class Plan:
         settings: dict[str, Any] = {"attention_texts": self.attention_texts, "seed": self.moments.seed}
         if partition is not None:
             settings = {"seed": self.moments.seed, "sketch_texts": self.sketch_texts}
-        has_to_count = self.limits.is_set or self.store != "states"
+        # A file is counted in no time beside what reading it takes, and then the time left can be told.
+        is_file = isinstance(self.texts, Corpus) and Path(self.texts.source).is_file()
+        has_to_count = self.limits.is_set or self.store != "states" or (is_file and self.out is not None)
         return {
             "setup": WorkerSetup(
                 model=self.model,

@@ -21,6 +21,10 @@ from msma.states import HiddenStates, StatesWriter
 Say: TypeAlias = Callable[[str], None]
 
 
+#: Bytes on disk from which what a run takes is said unasked.
+_WORTH_SAYING = 1e9
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine:
     """Where the work is done.
@@ -139,7 +143,8 @@ class Session(ABC):
         estimate = Estimate(self.setup, self.description, self.survey, sketch_texts=self.sketch_texts)
         estimate.check_disk(self.setup.folder, self.limits)
         window = estimate.fit_window(self.limits, self.window)
-        if self.limits.is_set and (cost := estimate.cost(window=window)) is not None:
+        cost = estimate.cost(window=window)
+        if cost is not None and (self.limits.is_set or cost.disk > _WORTH_SAYING):
             self.say(cost.describe())
         self.settings = {**self.settings, "window": window, "tokenizer": self.description.tokenizer}
         self.open()

@@ -10,7 +10,7 @@ same run again makes only what is missing.
 from msma.shards.content import AttentionSummary, Origin, Shard
 from msma.shards.files import is_whole_shard, read_notes, read_origin, read_shard, write_shard
 from msma.shards.manifest import Manifest, check_folder, is_finished, read_attention, read_manifest
-from msma.shards.opening import open_shard
+from msma.shards.opening import ShardFolder, open_shard
 from msma.shards.writing import ShardWriter
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Manifest",
     "Origin",
     "Shard",
+    "ShardFolder",
     "ShardWriter",
     "check_folder",
     "is_finished",

@@ -11,6 +11,9 @@ from msma.shards.content import Shard
 from msma.shards.files import read_columns, shard_names
 from msma.storage import open_tensors
 
+#: Shards that are open at a time; each holds four maps, of which a process may have some 65,000.
+_MOST_OPEN = 64
+
 
 def open_shard(folder: Path, number: int) -> Shard:
     """Open one shard without reading its texts, documents and labels, so that a large folder costs no memory.
@@ -43,6 +46,58 @@ def open_shard(folder: Path, number: int) -> Shard:
         raise StorageError(f"could not read '{path}': {error.strerror}; check the folder") from error
     except KeyError as error:
         raise StorageError(f"'{folder / states}' lacks {error}; delete it and extract again") from error
+
+
+class ShardFolder(Sequence[Shard]):
+    """The shards of a folder that hold samples, opened when asked for and let go again, so that many cost no memory.
+
+    Args:
+        folder: The folder.
+        n_shards: Its shards.
+
+    Raises:
+        StorageError: When one is missing or damaged, or, later, was changed since.
+    """
+
+    def __init__(self, folder: Path, n_shards: int) -> None:
+        self._folder = folder
+        self._numbers: list[int] = []
+        self._identities: list[tuple[int, int, int]] = []
+        self._open = lru_cache(maxsize=_MOST_OPEN)(self._reopen)
+        shapes: list[tuple[int, ...]] = []
+        for number in range(n_shards):
+            shape = open_shard(folder, number).states.shape
+            if len(shape) != 3 or shape[1]:
+                shapes.append(shape)
+                self._numbers.append(number)
+                self._identities.append(_identify(folder / shard_names(number)[0]))
+        #: Layers, samples and width of each.
+        self.shapes = tuple(shapes)
+
+    def _reopen(self, place: int) -> Shard:
+        number = self._numbers[place]
+        path = self._folder / shard_names(number)[0]
+        try:
+            is_same = _identify(path) == self._identities[place]
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StorageError(f"'{path}' was changed or removed after it was opened; open the states again")
+        return open_shard(self._folder, number)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Shard]: ...
+    def __getitem__(self, index: int | slice) -> Shard | Sequence[Shard]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self._open(index % len(self))
 
 
 def _identify(path: Path) -> tuple[int, int, int]:
