@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 from torch import Tensor
@@ -23,6 +24,9 @@ __all__ = [
     "histogram_mi",
     "ksg_mi",
 ]
+
+#: Columns of both sides up to which a tree finds neighbours faster than all distances do; and rows at a time.
+_WIDEST_TREE, _BLOCK_ROWS = 8, 256
 
 #: A squared canonical correlation this near 1 is exact dependence up to rounding.
 _DETERMINED = 1e-12
@@ -214,20 +218,48 @@ def ksg_terms(
         >>> round(float(ksg_terms(x, x, k=1).mean()), 3)
         2.593
     """
-    n, both = len(source), np.hstack([source, target])
-    distance, _ = cKDTree(both).query(both, k=[k + 1], p=np.inf)
-    radius = distance[:, 0]
+    n = len(source)
+    count = _count_by_trees if source.shape[1] + target.shape[1] <= _WIDEST_TREE else _count_by_distances
+    radius, counts = count(source, target, k)
     if not (radius > 0).all():
         row = int(np.argmin(radius))
         raise ShapeError(
             f"the pair in row {row} occurs more than k={k} times; expected continuous values: drop "
             "duplicate pairs, or add a little noise"
         )
-    inside = np.nextafter(radius, 0.0)  # strictly nearer; the count includes the sample itself
     terms = np.full(n, float(digamma(k) + digamma(n)))
-    for part in (source, target):
-        terms -= digamma(cKDTree(part).query_ball_point(part, inside, p=np.inf, return_length=True))
+    for number in counts:
+        terms -= digamma(number)
     return terms
+
+
+def _count_by_trees(
+    source: Float[np.ndarray, "samples d_source"], target: Float[np.ndarray, "samples d_target"], k: int
+) -> tuple[Float[np.ndarray, " samples"], list[np.ndarray]]:
+    """Distance to the k-th neighbour, and the samples strictly nearer on each side, the sample itself included."""
+    distance, _ = cKDTree(np.hstack([source, target])).query(np.hstack([source, target]), k=[k + 1], p=np.inf)
+    radius = distance[:, 0]
+    inside = np.nextafter(radius, 0.0)
+    counts = [
+        cKDTree(part).query_ball_point(part, inside, p=np.inf, return_length=True)
+        for part in (source, target)
+    ]
+    return radius, counts
+
+
+def _count_by_distances(
+    source: Float[np.ndarray, "samples d_source"], target: Float[np.ndarray, "samples d_target"], k: int
+) -> tuple[Float[np.ndarray, " samples"], list[np.ndarray]]:
+    """The same from all distances, a block of rows at a time: in many columns a tree looks at every sample too."""
+    n = len(source)
+    radius, counts = np.empty(n), [np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)]
+    for start in range(0, n, _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        sides = [cdist(part[rows], part, "chebyshev") for part in (source, target)]
+        radius[rows] = np.partition(np.maximum(*sides), k, axis=1)[:, k]
+        for number, distances in zip(counts, sides, strict=True):
+            number[rows] = (distances < radius[rows, None]).sum(axis=1)
+    return radius, counts
 
 
 def histogram_mi(source: PairedSource, target: PairedTarget, *, bins: int = 64) -> Scalar:

@@ -153,3 +153,20 @@ def test_constant_columns_are_named(rng):
         copula_transform(y)
     with pytest.raises(ShapeError, match="constant in column 1"):
         ksg_mi(x, y)
+
+
+def test_neighbours_by_trees_and_by_all_distances_are_the_same():
+    from msma.measures.information import _count_by_distances, _count_by_trees
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(700, 3))
+    y = x @ rng.normal(size=(3, 4)) + rng.normal(size=(700, 4))
+    for k in (1, 5):
+        first, second = _count_by_trees(x, y, k), _count_by_distances(x, y, k)
+        np.testing.assert_array_equal(first[0], second[0])
+        for one, other in zip(first[1], second[1], strict=True):
+            np.testing.assert_array_equal(one, other)
+    wide = [np.hstack([part, np.zeros((700, 20))]) for part in (x, y)]
+    from msma.measures.information import ksg_terms
+
+    np.testing.assert_allclose(ksg_terms(*wide, k=3), ksg_terms(x, y, k=3))
