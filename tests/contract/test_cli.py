@@ -134,6 +134,30 @@ def test_the_parts_work_one_after_another(states_dir, tmp_path, capsys):
     assert "95 % interval" in capsys.readouterr().out
 
 
+def test_moments_are_fitted_and_scored_by_the_same_commands(tmp_path, capsys):
+    from msma.scale_moments import MomentsBuilder
+    from msma.scales import ScalePartition
+    from msma.shards import Origin
+
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(400, 6))
+    scales = np.stack([z + 0.1 * rng.normal(size=z.shape) for _ in range(3)]).astype(np.float32)
+    origin = Origin(model="arrays", n_layers=3, d_model=6, scales="0-1|2-3|4", reduction="mean")
+    builder = MomentsBuilder(origin, ScalePartition.parse("0-1|2-3|4", n_layers=5), sketch_width=0)
+    builder.add(scales, texts=[f"t {i}" for i in range(400)], documents=[str(i) for i in range(400)])
+    folder, out = str(builder.build().save(tmp_path / "moments")), str(tmp_path / "a")
+    assert run(["fit", folder, "--out", out]) == 0
+    assert "on the moments of" in capsys.readouterr().out
+    assert run(["evaluate", out, folder, "--metric", "r2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["split"] for row in rows} == {"test"}
+    assert max(row["value"] for row in rows) > 0.9
+    assert run(["certify", out, folder]) == 0
+    assert "certificate" in capsys.readouterr().out
+    assert run(["fit", folder, "--out", out, "--map", "joint"]) == 2
+    assert "moments" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

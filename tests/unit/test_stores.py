@@ -20,6 +20,8 @@ from msma.extraction.survey import choose_documents, survey_texts
 from msma.maps import RidgeMap
 from msma.scale_moments import ScaleMoments, assign_split
 from msma.scales import ScalePartition, ScaleRepresentation
+from msma.shards import read_shard
+from msma.states import StatesWriter
 from tiny import make_tokenizer
 from word_texts import word_texts
 
@@ -350,6 +352,22 @@ def test_notes_beside_a_shard_say_what_a_later_run_must_know(tmp_path):
         "n_empty": 0,
         "readable": [0],
     }
+
+
+def test_shards_without_notes_are_not_gone_on_with(tmp_path):
+    merged = tmp_path / "merged"
+    texts = word_texts(32)
+    read(texts[:16], out=tmp_path / "a")
+    read(texts[16:], out=tmp_path / "b")
+    msma.merge([tmp_path / "a", tmp_path / "b"], merged)
+    with pytest.raises(StorageError, match="holds states made with"):
+        read(texts, out=merged)
+    states = msma.HiddenStates.load(tmp_path / "a")
+    settings = json.loads((tmp_path / "a" / "origin.json").read_text())["settings"]
+    writer = StatesWriter(tmp_path / "bare", states.origin, settings=settings)
+    writer.write_shard(0, read_shard(tmp_path / "a", 0))
+    with pytest.raises(StorageError, match="was not written by an extraction of this version"):
+        read(texts[:16], out=tmp_path / "bare")
 
 
 def test_a_folder_in_use_is_refused(tmp_path):

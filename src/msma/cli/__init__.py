@@ -341,18 +341,24 @@ def fit(
     fractions: Fractions = "0.6,0.2,0.2",
     seed: Seed = 0,
 ) -> None:
-    """Fit a map for each pair of scales on the training split."""
+    """Fit a map for each pair of scales on the training split, or on moments of it."""
     from msma.alignment import Alignment
     from msma.maps import ALL_MAPS
+    from msma.scale_moments import ScaleMoments
     from msma.scales import ScalePartition
     from msma.states import HiddenStates
 
     if map not in ALL_MAPS:
         raise ConfigError(f"map '{map}' came; expected one of {', '.join(ALL_MAPS)}")
-    train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
     alignment = Alignment(
         ALL_MAPS[map](), reduction=reduction.value, is_standardised=is_standardised, seed=seed
     )
+    if _holds_moments(states):
+        moments = ScaleMoments.load(states)
+        alignment.fit_moments(moments).save(out)
+        typer.echo(f"{map} maps fitted on the moments of {moments.n} samples, in {out}")
+        return
+    train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
     alignment.fit(train, ScalePartition.load(scales)).save(out)
     typer.echo(f"{map} maps fitted on {train.n_samples} samples, in {out}")
 
@@ -370,9 +376,8 @@ def evaluate(
     """Score fitted maps on the test split of the states."""
     from msma.alignment import Alignment
     from msma.evaluation import evaluate as score
-    from msma.states import HiddenStates
 
-    test = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).test
+    test = _open_test(states, seed=seed, fractions=fractions)
     result = score(Alignment.load(alignment), test, metrics=metrics or None, seed=seed)
     if out is not None:
         result.save(out)
@@ -393,9 +398,8 @@ def certify(
     """Bound from both sides how far mapped states are from the target's, on the test split."""
     from msma.alignment import Alignment
     from msma.certificate import certify as bound
-    from msma.states import HiddenStates
 
-    test = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).test
+    test = _open_test(states, seed=seed, fractions=fractions)
     found = bound(Alignment.load(alignment), test, sigma=sigma, confidence=confidence, seed=seed)
     if out is not None:
         found.save(out)
@@ -420,6 +424,20 @@ register_interventions(app)
 register_steering(app)
 register_bias(app)
 register_robustness(app)
+
+
+def _holds_moments(folder: Path) -> bool:
+    return (folder / "moments.json").is_file()
+
+
+def _open_test(folder: Path, *, seed: int, fractions: str) -> Any:
+    """Open the test split of states, or the held-out sample beside moments, which was split when it was drawn."""
+    from msma.scale_moments import ScaleMoments
+    from msma.states import HiddenStates
+
+    if _holds_moments(folder):
+        return ScaleMoments.load(folder).test
+    return HiddenStates.load(folder).split(seed=seed, fractions=_parse_fractions(fractions)).test
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:

@@ -135,7 +135,12 @@ class Plan:
         """What both sessions take."""
         settings: dict[str, Any] = {"attention_texts": self.attention_texts, "seed": self.moments.seed}
         if partition is not None:
-            settings = {"seed": self.moments.seed, "sketch_texts": self.sketch_texts}
+            how = (
+                {"scales": "given"}
+                if self._is_given
+                else {"scales": self.scales, "sketch_texts": self.sketch_texts}
+            )
+            settings = {"seed": self.moments.seed, **how}
         # A file is counted in no time beside what reading it takes, and then the time left can be told.
         is_file = isinstance(self.texts, Corpus) and Path(self.texts.source).is_file()
         has_to_count = self.limits.is_set or self.store != "states" or (is_file and self.out is not None)

@@ -316,7 +316,12 @@ class ShardSession(Session):
             self.writer.discard_shard(number)
             return None
         notes = self.writer.read_notes(number)
-        if notes.get("records") != hash_records(records):
+        if "records" not in notes:
+            raise StorageError(
+                f"shard {number} of '{self.setup.folder}' was not written by an extraction of this version, so it "
+                "cannot be gone on with; choose another folder, or delete that one"
+            )
+        if notes["records"] != hash_records(records):
             raise StorageError(
                 f"shard {number} of '{self.setup.folder}' holds other texts than came now; "
                 "choose another folder, or delete that one"
