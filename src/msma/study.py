@@ -318,13 +318,30 @@ class Study:
         self._write_whole(tables)
         return tables
 
+    def _check_states(self, states: HiddenStates) -> HiddenStates:
+        """Refuse states that were put there with other settings than this study's."""
+        origin = states.origin
+        if origin.scales is not None:
+            raise StorageError(
+                f"'{self.folder / 'states'}' holds the scales {origin.scales} alone, and a study needs all layers; "
+                "extract without store='scales'"
+            )
+        name = find_model(self.config.model)[1] or self.config.model
+        for key, value in {"model": name, "unit": self.config.unit, "long": self.config.long}.items():
+            if getattr(origin, key) != value:
+                raise StorageError(
+                    f"'{self.folder / 'states'}' holds states with {key} = {getattr(origin, key)!r}, and this study "
+                    f"has {value!r}; choose another folder, or delete that one"
+                )
+        return states
+
     @cached_property
     def states(self) -> HiddenStates:
         """Pooled states of every text, extracted once."""
         folder = self.folder / "states"
         if is_finished(folder):
             self.say("states (found)")
-            return HiddenStates.load(folder)
+            return self._check_states(HiddenStates.load(folder))
         self.say(f"states of {self.config.model}")
         return extract_states(self.config, folder, say=self.say)
 

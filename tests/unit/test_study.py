@@ -1,6 +1,7 @@
 """A whole study from a folder with a model and a file of texts; stopped halfway, it goes on."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -87,6 +88,28 @@ def test_the_same_command_again_changes_nothing(finished, capsys):
     assert run(command) == 0
     after = {p: p.stat().st_mtime_ns for p in before}
     assert before == after
+
+
+def test_states_put_there_beforehand_must_be_those_of_the_study(finished, tmp_path, capsys):
+    out, command = finished
+    index = command.index("--out") + 1
+    for name, change in (
+        ("unit", {"unit": "sentence"}),
+        ("model", {"model": "another"}),
+        ("scales", {"scales": "0|1|2"}),
+    ):
+        folder = tmp_path / name
+        states = HiddenStates.load(out / "states")
+        origin = replace(states.origin, **change)
+        if name == "scales":
+            origin = replace(origin, n_layers=3)
+            HiddenStates.from_arrays(states.layers([0, 1, 2]), origin=origin).save(folder / "states")
+        else:
+            HiddenStates.from_arrays(states.layers(range(states.n_layers)), origin=origin).save(
+                folder / "states"
+            )
+        assert run([*command[:index], str(folder), *command[index + 1 :]]) == 2
+        assert name in capsys.readouterr().err
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished, capsys):
