@@ -42,6 +42,8 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/extraction.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/large_models.py
 	$(BIN)/python benchmarks/measures.py
 	$(BIN)/python benchmarks/maps.py
 	$(BIN)/python benchmarks/certificate.py
