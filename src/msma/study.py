@@ -30,7 +30,7 @@ from msma.errors import ConfigError, MissingExtraError, ModelError, StorageError
 from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
 from msma.extraction import extract, extract_moments
-from msma.extraction.work import Store
+from msma.extraction.jobs import Store
 from msma.gain import choose_map
 from msma.locking import folder_lock
 from msma.manifold import describe_manifold

@@ -275,7 +275,7 @@ def test_a_run_is_stopped_where_it_writes_more_than_foreseen(tmp_path):
 
 
 def test_windows_shrink_until_memory_suffices(tmp_path):
-    from msma.extraction.session import ShardSession
+    from msma.extraction.shard_session import ShardSession
 
     seen = []
     original = ShardSession.open

@@ -13,7 +13,7 @@ from msma.errors import ModelError
 from msma.extraction.process_worker import unpack_error
 
 if TYPE_CHECKING:
-    from msma.extraction.work import Job, Outcome
+    from msma.extraction.jobs import Job, Outcome
 
 #: Workers that may die on one job, or in a row while they start, before it is given up.
 DEATHS = 3

@@ -8,7 +8,7 @@ from msma.extraction.process_engine import count_cores, run_processes
 from msma.extraction.ray_engine import run_ray
 
 if TYPE_CHECKING:
-    from msma.extraction.work import Job, Outcome, WorkerSetup
+    from msma.extraction.jobs import Job, Outcome, WorkerSetup
 
 __all__ = ["Engine", "run_jobs"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msma.costs import Cost, estimate_cost, parse_size, size
 from msma.errors import ConfigError, StorageError
+from msma.extraction.jobs import Description, Store, WorkerSetup
 from msma.extraction.survey import Survey
-from msma.extraction.work import Description, Store, WorkerSetup
 
 #: Texts that a window has at least, whatever the memory.
 _FEWEST_TEXTS = 16

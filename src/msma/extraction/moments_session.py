@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from msma.errors import StorageError
+from msma.extraction.jobs import Outcome, Window
+from msma.extraction.notes import add_notes, chain_hashes, hash_records, part_folder
 from msma.extraction.session import Session
 from msma.extraction.tokens import Record
-from msma.extraction.work import Outcome, Window, add_notes, chain_hashes, hash_records, part_folder
 from msma.resuming import check_settings
 from msma.scale_moments import ScaleMoments
 from msma.storage import read_json

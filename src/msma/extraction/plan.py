@@ -9,11 +9,12 @@ from typing import Any, cast
 from msma.corpora import Corpus, rank_document
 from msma.errors import ConfigError, CorpusError, ScaleError
 from msma.extraction.corpus import TextStream
+from msma.extraction.jobs import Store, WorkerSetup
 from msma.extraction.limits import Limits
 from msma.extraction.moments_session import MomentsSession
-from msma.extraction.session import Engine, Say, ShardSession
+from msma.extraction.session import Engine, Say
+from msma.extraction.shard_session import ShardSession
 from msma.extraction.survey import choose_documents, is_repeatable, survey_texts
-from msma.extraction.work import Store, WorkerSetup
 from msma.locking import folder_lock
 from msma.models import load_model
 from msma.scale_moments import MomentSettings, ScaleMoments

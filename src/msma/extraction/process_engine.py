@@ -15,7 +15,7 @@ from msma.extraction import process_worker
 from msma.extraction.crew import Event, work_off
 
 if TYPE_CHECKING:
-    from msma.extraction.work import Job, Outcome, WorkerSetup
+    from msma.extraction.jobs import Job, Outcome, WorkerSetup
 
 __all__ = ["count_cores", "run_processes", "share_threads"]
 

@@ -21,7 +21,7 @@ from msma.extraction.process_worker import Post, respond
 from msma.extraction.ray_cluster import Share, check_device, connected, find_share
 
 if TYPE_CHECKING:
-    from msma.extraction.work import Job, Outcome, WorkerSetup
+    from msma.extraction.jobs import Job, Outcome, WorkerSetup
 
 __all__ = ["run_ray"]
 
@@ -176,7 +176,7 @@ def _find_result(setup: "WorkerSetup", outcome: "Outcome") -> Path | None:
     """Tell which file must be there once a job is done, if any."""
     if setup.folder is None or outcome.kind != "read":
         return None
-    from msma.extraction.work import part_folder
+    from msma.extraction.notes import part_folder
 
     if setup.store == "moments":
         return part_folder(setup.folder, outcome.number)

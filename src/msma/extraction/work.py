@@ -1,156 +1,29 @@
 """What a worker does: windows of texts in, shards or moments out; the same in one process, in many, on a cluster."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from msma._types import Stack as StackName
-from msma._types import Unit
-from msma.costs import ModelShape
 from msma.errors import CorpusError
 from msma.extraction.allocation import return_large_blocks
-from msma.extraction.attention import FEWEST_TOKENS, measure_attention
+from msma.extraction.attention import measure_attention
+from msma.extraction.jobs import Description, Job, Outcome, WorkerSetup
 from msma.extraction.keeping import AllLayers, Keeper, ThreeScales
+from msma.extraction.notes import add_notes, make_notes, part_folder
 from msma.extraction.pooling import default_budget, default_window, pool_rows
 from msma.extraction.tokens import PROBE_TEXT, Encoded, Record, TextEncoder
 from msma.models import LoadedModel, Stack, find_stack, load_model, position_limit
 from msma.models.sizes import measure_network
 from msma.progress import peak_memory
-from msma.scale_moments import MomentsBuilder, MomentSettings, ScaleMoments
-from msma.scales import Reduction, ScalePartition
-from msma.shards import AttentionSummary, Origin, Shard, write_shard
-
-Store: TypeAlias = Literal["states", "scales", "moments"]
-Window: TypeAlias = tuple[Record, ...]
+from msma.scale_moments import MomentsBuilder
+from msma.shards import Origin, Shard, write_shard
 
 #: Tokens on which a model is tried out.
 _PROBE_TOKENS = 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One unit of work.
-
-    Args:
-        number: Its number, from 0; that of its shard, or of its part of the moments.
-        windows: Records that are sorted by length together, one or more times.
-        kind: To describe the model and the texts' lengths, to read, or to look at attention.
-        columns: Names of the labels; a record with others is refused.
-    """
-
-    number: int
-    windows: tuple[Window, ...]
-    kind: Literal["describe", "read", "attend"] = "read"
-    columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """What the driver must know of a model that only workers hold.
-
-    Args:
-        origin: Model and settings.
-        tokenizer: What tells its tokenizer from others.
-        window: Texts a window should have.
-        batch_tokens: Tokens a batch has.
-        shape: Its size.
-        weight_bytes: Bytes of its parameters, as they are loaded.
-        n_tokens: Tokens of the texts shown.
-        n_samples: Samples of the texts shown.
-    """
-
-    origin: Origin
-    tokenizer: str
-    window: int
-    batch_tokens: int
-    shape: ModelShape
-    weight_bytes: int
-    n_tokens: int
-    n_samples: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of a job.
-
-    Args:
-        number: The job's number.
-        kind: The job's kind.
-        notes: What is written beside a shard or part: texts, samples, tokens, cut and empty texts, and which
-            texts are long enough for their attention to be looked at.
-        shard: The shard, where there is no folder.
-        moments: The part of the moments, where there is no folder.
-        description: The answer to "describe".
-        attention: The answer to "attend".
-        peak_memory: Most memory that the worker's process held, in bytes.
-    """
-
-    number: int
-    kind: Literal["describe", "read", "attend"] = "read"
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    shard: Shard | None = None
-    moments: ScaleMoments | None = None
-    description: Description | None = None
-    attention: AttentionSummary | None = None
-    peak_memory: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerSetup:
-    """Everything a worker needs, so that it can be built in another process.
-
-    Args:
-        model: Name on the Hub, folder, or a transformers model.
-        loading: Options of :func:`msma.models.load_model`.
-        folder: Where shards or parts go; ``None`` sends them back.
-        unit: What one sample is.
-        stack: Stack of an encoder-decoder.
-        max_tokens: Tokens after which a text is long.
-        long: What happens to longer texts.
-        batch_tokens: Tokens a batch.
-        padding_side: Side on which batches are padded.
-        final_norm: Whether the last entry is taken after the model's final norm.
-        store: What is kept.
-        partition: The scales, where not all layers are kept.
-        reduction: What represents a scale.
-        moments: Settings of the moments.
-    """
-
-    model: Any
-    loading: Mapping[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
-    unit: Unit = "text"
-    stack: StackName = "auto"
-    max_tokens: int | None = None
-    long: Literal["truncate", "windows"] = "truncate"
-    batch_tokens: int | None = None
-    padding_side: Literal["right", "left"] = "right"
-    final_norm: bool = False
-    store: Store = "states"
-    partition: ScalePartition | None = None
-    reduction: Reduction = "mean"
-    moments: MomentSettings = field(default_factory=MomentSettings)
-
-    @property
-    def is_portable(self) -> bool:
-        """Whether another process can load the model by itself."""
-        return isinstance(self.model, str | Path)
-
-    def build(self, device: str | None = None) -> "Worker":
-        """Load the model.
-
-        Args:
-            device: Where to, in place of what the setup says.
-
-        Returns:
-            A worker that reads.
-        """
-        return Worker(self, device=device)
 
 
 class Worker:
@@ -318,101 +191,6 @@ class Worker:
             unit=self._setup.unit,
             keeper=self._keeper,
         )
-
-
-def part_folder(folder: Path, number: int) -> Path:
-    """Tell where the moments of one block of texts stand until they are absorbed.
-
-    Args:
-        folder: Folder of the extraction.
-        number: Number of the block.
-
-    Returns:
-        A folder.
-    """
-    return folder / "parts" / f"part-{number:05d}"
-
-
-def make_notes(records: Sequence[Record], encoded: Encoded) -> dict[str, Any]:
-    """Say of a window what a later run, and the driver, must know without reading it again.
-
-    Args:
-        records: The records.
-        encoded: Their rows and samples.
-
-    Returns:
-        Numbers of texts, samples and tokens, of cut and empty texts, positions of the texts that are long
-        enough for attention, and a fingerprint of the records.
-    """
-    first: dict[int, int] = {}
-    for record, row in zip(encoded.record_of_row, encoded.rows, strict=True):
-        first.setdefault(record.position, len(row.ids))
-    return {
-        "n_texts": len(records),
-        "n_samples": len(encoded.texts),
-        "n_tokens": sum(row.length for row in encoded.rows),
-        "n_cut": encoded.n_cut,
-        "n_empty": encoded.n_empty,
-        "readable": [position for position, length in first.items() if length >= FEWEST_TOKENS],
-        "records": hash_records(records),
-    }
-
-
-def add_notes(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Add up the notes of two runs of texts.
-
-    Args:
-        first: Notes; empty ones count as nothing.
-        second: Notes of the texts after them.
-
-    Returns:
-        Notes of both, their fingerprints chained.
-
-    Examples:
-        >>> add_notes({}, {"n_texts": 2, "records": "a", "readable": [1]})["n_texts"]
-        2
-    """
-    if not first:
-        return dict(second)
-    total: dict[str, Any] = {key: first[key] + second[key] for key in second if key != "records"}
-    total["records"] = chain_hashes(first["records"], second["records"])
-    return total
-
-
-def chain_hashes(first: str, second: str) -> str:
-    """Chain the fingerprints of two runs of texts.
-
-    Args:
-        first: Fingerprint; empty at the start.
-        second: Fingerprint of the texts after them.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    return second if not first else hashlib.sha256(f"{first}{second}".encode()).hexdigest()
-
-
-def hash_records(records: Sequence[Record]) -> str:
-    """Fingerprint records: positions, texts, documents, labels and sentences.
-
-    Args:
-        records: The records.
-
-    Returns:
-        SHA-256, 64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for record in records:
-        content = (
-            record.position,
-            record.text,
-            record.document,
-            sorted((str(k), repr(v)) for k, v in record.labels.items()),
-            None if record.sentences is None else [tuple(span) for span in record.sentences],
-            None if record.sentence_labels is None else [sorted(s.items()) for s in record.sentence_labels],
-        )
-        digest.update(repr(content).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
 
 
 def describe_tokenizer(tokenizer: Any) -> str:
