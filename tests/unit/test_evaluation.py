@@ -76,6 +76,7 @@ def test_identical_laws_read_zero_although_samples_are_paired(scored):
     assert abs(row.value) < 0.03
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_of_r2_and_kl_in_repeats():
     truth_r2, truth_kl = 0.8, 3 * 0.5 * (1 / 1.25 - 1 + np.log(1.25))
     hits = np.zeros(2)

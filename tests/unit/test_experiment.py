@@ -122,6 +122,7 @@ def test_drawn_sign_flips_agree_with_exact_ones_and_stay_above_zero():
     assert sure.max() * 300 < 0.05  # survives Holm's correction
 
 
+@pytest.mark.slow
 def test_false_alarms_are_as_rare_as_promised():
     rng = np.random.default_rng(3)
     heavy = rng.standard_t(2, size=(2000, 20)) * rng.integers(0, 2, size=(2000, 20))
@@ -331,6 +332,7 @@ def test_a_property_that_one_scale_controls_is_found_there_and_nowhere_else():
     assert "Global scale: no effect goes beyond its control." in found.findings()
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_nothing_shows_nothing():
     """At most 5 % of effects on a random model after correction, although text does change."""
     found = run_experiment(

@@ -381,6 +381,7 @@ def test_documents_are_counted_within_a_few_percent():
     assert np.array_equal(total.hashes, (parts[2] + parts[0] + parts[1]).hashes)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_batches():
     columns = Texts(100, per_document=1).batches(100)[0]
 

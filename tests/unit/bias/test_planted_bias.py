@@ -35,6 +35,7 @@ def test_it_is_found_in_its_scale_and_nowhere_else():
     assert result.value("bias_probe", target="global", layer=None) == 0.5
 
 
+@pytest.mark.slow
 def test_it_is_found_among_words_that_differ_in_other_ways_too():
     """Where words have states of their own, a probe remembers them; one direction and new words tell the bias apart."""
     inside, outside = [], []
