@@ -14,7 +14,8 @@ from msma.extraction.ray_engine import run_ray
 
 ray = pytest.importorskip("ray")
 
-pytestmark = pytest.mark.slow
+# Clusters that run side by side on one machine take ports from one another.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ import msma
 from msma.extraction import extract, extract_moments
 from tiny import VOCABULARY_SIZE, WORDS, make_tokenizer
 
-pytestmark = pytest.mark.slow
+# Clusters that run side by side on one machine take ports from one another.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 N_TEXTS = 240
 ENGINES = {"processes": {"engine": "processes", "workers": 2}, "ray": {"engine": "ray", "workers": 2}}

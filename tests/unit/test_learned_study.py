@@ -34,7 +34,7 @@ def finished(bent_states, tmp_path_factory):
     out = tmp_path_factory.mktemp("learned") / "out"
     bent_states.save(out / "states")
     config = StudyConfig(
-        model="made",
+        model="arrays",  # what states of arrays are called
         texts="made",
         scales="0-1|2-4|5-6",
         maps=("mean_shift", "ridge", "joint"),
