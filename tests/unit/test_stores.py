@@ -104,6 +104,13 @@ def test_the_first_pass_finds_the_scales_on_training_documents_only(tmp_path):
     assert {document.id for document in chosen} == {f"d{n}" for n in range(60)}
 
 
+def test_the_first_pass_of_moments_leaves_out_what_is_held_out(tmp_path):
+    texts = [Document(text, f"d{n // 2}") for n, text in enumerate(word_texts(200))]
+    gather(texts, out=tmp_path, scales="thirds", sketch_texts=1000, seed=2)
+    names = set(msma.HiddenStates.load(tmp_path / "sketch").document_ids)
+    assert names == {f"d{n}" for n in range(100) if assign_split(f"d{n}", seed=2) == "train"}
+
+
 def test_scales_of_another_depth_are_refused():
     with pytest.raises(ScaleError, match="scales of 7 layer entries came for a model of 5"):
         read(word_texts(4), store="scales", scales="0-2|3-5|6")
