@@ -1,8 +1,5 @@
 """The report in headless Chromium: light and dark, wide and narrow, by mouse, finger and keyboard."""
 
-import shutil
-import tempfile
-
 import pytest
 
 from bias_folder import CAUTIONS, make_bias_folder
@@ -12,49 +9,15 @@ from robustness_folder import CAUTIONS as ROBUSTNESS_CAUTIONS
 from robustness_folder import make_robustness_folder
 from study_folder import HOSTILE, make_study_folder
 
-webdriver = pytest.importorskip(
-    "selenium.webdriver", reason="selenium is not installed: pip install selenium"
-)
-from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-device-scale-factor=1",
-)
 #: Smallest contrast of text with what is behind it (WCAG 2.2, level AA).
 CONTRAST = 4.5
-
-
-def _find(*names):
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    binary = _find("chromium", "chromium-browser", "google-chrome")
-    driver = _find("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("no Chromium with chromedriver here: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-        yield chrome
-        chrome.quit()
 
 
 @pytest.fixture(scope="module")

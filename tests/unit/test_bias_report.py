@@ -413,4 +413,5 @@ def test_figures_of_the_audit_are_written_for_papers(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("msma.reporting.figures.list_drawings", lambda r: list_bias(r.bias))
         names = {file.name for file in save_drawings(record, tmp_path / "out")}
-    assert names == {f"{n}.{s}" for n in ("associations", "bias_layers", "prices") for s in ("png", "svg")}
+    drawn = {f"{n}.{s}" for n in ("associations", "bias_layers", "prices") for s in ("png", "svg", "pdf")}
+    assert names == drawn | {"captions.md", "captions.tex"}

@@ -574,7 +574,9 @@ def test_the_page_escapes_what_models_write(quick, tmp_path):
     assert "&lt;script&gt;" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert 'id="figure-effects"' in page
-    assert {"effects.png", "effects.svg", "dose.png", "dose.svg"} <= {p.name for p in tmp_path.iterdir()}
+    assert {f"{name}.{end}" for name in ("effects", "dose") for end in ("png", "svg", "pdf")} <= {
+        p.name for p in tmp_path.iterdir()
+    }
 
 
 def test_a_study_shows_the_experiment_within_it(quick, tmp_path):

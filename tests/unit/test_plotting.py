@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import zlib
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -40,6 +41,9 @@ FIGURES = {
     "certificate": lambda width: plotting.plot_certificate(_curve(), width=width),
     "clouds": lambda width: plotting.plot_clouds(
         _clouds()["points"], mapped=_clouds()["mapped"], labels=["law", "music", "law"], width=width
+    ),
+    "tokens": lambda width: plotting.plot_tokens(
+        ["The", "sea"], {"local": [0.0, 1.0], "global": [-2.0, 0.5]}, width=width
     ),
 }
 
@@ -131,7 +135,24 @@ def test_saved_figures_are_the_same_for_the_same_numbers(tmp_path):
         plotting.save_figure(plotting.plot_bands(13, (3, 9), votes=VOTES), tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
     assert "<text" in (tmp_path / "one.svg").read_text()
+
+
+def test_a_pdf_is_drawn_in_lines_with_its_fonts_in_it_and_bears_no_date(tmp_path):
+    [path] = plotting.save_figure(
+        plotting.plot_bands(13, (3, 9), votes=VOTES), tmp_path / "x", formats=("pdf",)
+    )
+    content = path.read_bytes()
+    assert b"/CIDFontType2" in content  # TrueType, embedded as type 42
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert b"/CreationDate" not in content
+    assert b"/Subtype /Image" not in content
+    streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
+    drawn = b"".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
+    assert b"/ToUnicode" in content  # so that text can be searched and copied
+    assert len(re.findall(rb"\bT[jJ]\b", drawn)) >= 13
 
 
 def test_bands_show_their_scales_and_votes():

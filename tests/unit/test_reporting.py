@@ -184,7 +184,7 @@ def test_numbers_come_with_interval_null_and_floor(html):
 
 def test_figures_are_written_for_papers(study, report):
     for name in ("bands", "votes", "similarity", "signals", "shapes", "spectra", "dimensions", "maps"):
-        for suffix in ("png", "svg"):
+        for suffix in ("png", "svg", "pdf"):
             assert (study / "figures" / f"{name}.{suffix}").stat().st_size > 1000
     assert report == study / "report.html"
 
@@ -192,7 +192,8 @@ def test_figures_are_written_for_papers(study, report):
 def test_figures_go_where_they_are_told(study, tmp_path):
     files = save_figures(study, out=tmp_path / "paper")
     assert {file.parent for file in files} == {tmp_path / "paper"}
-    assert len(files) == 22
+    assert len(files) == 11 * 3 + 2
+    assert [file.name for file in files[-2:]] == ["captions.md", "captions.tex"]
 
 
 def test_figures_that_cannot_be_written_say_so(study, tmp_path):

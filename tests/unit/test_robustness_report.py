@@ -454,4 +454,5 @@ def test_figures_of_the_audit_are_written_for_papers(study, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("msma.reporting.figures.list_drawings", lambda r: list_robustness(r.robustness))
         names = {file.name for file in save_drawings(read_study(study), tmp_path)}
-    assert names == {f"{name}.{suffix}" for name in FIGURES.values() for suffix in ("png", "svg")}
+    drawn = {f"{name}.{suffix}" for name in FIGURES.values() for suffix in ("png", "svg", "pdf")}
+    assert names == drawn | {"captions.md", "captions.tex"}

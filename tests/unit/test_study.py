@@ -45,6 +45,8 @@ def test_the_folder_holds_what_was_promised(finished):
     }
     assert list((out / "figures").glob("*.png"))
     assert list((out / "figures").glob("*.svg"))
+    assert list((out / "figures").glob("*.pdf"))
+    assert "n = " in (out / "figures" / "captions.md").read_text(encoding="utf-8")
     rows = json.loads((out / "results.json").read_text())["rows"]
     keys = [
         "metric",

@@ -6,7 +6,7 @@ from msma.bias.record import BiasAudit
 
 
 def save_figures(audit: BiasAudit, folder: Path) -> list[Path]:
-    """Write the figures of an audit as SVG and PNG.
+    """Write the figures of an audit as PNG, SVG and PDF.
 
     Args:
         audit: The audit.

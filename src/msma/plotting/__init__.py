@@ -19,8 +19,10 @@ from msma.plotting.manifold import CATEGORY_MARKERS, plot_clouds, plot_dimension
 from msma.plotting.pareto import plot_pareto
 from msma.plotting.prices import plot_prices
 from msma.plotting.rows import plot_maps, plot_rows
+from msma.plotting.saving import FORMATS, save_figure
 from msma.plotting.similarity import plot_similarity
-from msma.plotting.style import CATEGORIES, COLUMN, PAGE, SCALE_COLOURS, save_figure
+from msma.plotting.style import CATEGORIES, COLUMN, PAGE, SCALE_COLOURS
+from msma.plotting.tokens import plot_tokens
 from msma.plotting.tradeoff import plot_tradeoff
 from msma.plotting.words import Wording, map_name, pair_name, wording
 
@@ -28,6 +30,7 @@ __all__ = [
     "CATEGORIES",
     "CATEGORY_MARKERS",
     "COLUMN",
+    "FORMATS",
     "PAGE",
     "SCALE_COLOURS",
     "Wording",
@@ -40,6 +43,7 @@ __all__ = [
     "plot_certificate",
     "plot_clouds",
     "plot_coverage",
+    "plot_cross_similarity",
     "plot_detection",
     "plot_dimensions",
     "plot_displacement",
@@ -53,6 +57,7 @@ __all__ = [
     "plot_signals",
     "plot_similarity",
     "plot_spectra",
+    "plot_tokens",
     "plot_tradeoff",
     "rank_groups",
     "save_figure",

@@ -49,7 +49,7 @@ _DARK_DIVERGING = (
     "#7a3927",
     "#98452d",
 )
-_DARK_LABELS = ("#b99bff", "#ff8a7d", "#66c7f0", "#cfc94a", "#ffaedb", "#c3c8d2")
+_DARK_LABELS = ("#a890fd", "#fd887b", "#6fc8ec", "#cec94a", "#eea5bd", "#d2d9e7")
 DARK: dict[str, str] = {
     "ink": "#eceef2",
     "muted": "#a7adba",

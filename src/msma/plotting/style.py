@@ -1,17 +1,14 @@
-"""How every figure looks: widths, sizes, colours, and how figures are made and written.
+"""How every figure looks: widths, sizes, colours, and how figures are made.
 
 Colours are told apart by people with any colour vision, differ in lightness, and are never the only sign:
 position, marker or hatching says the same. Settings of matplotlib itself are left alone.
 """
 
-import os
-from collections.abc import Sequence
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from msma._types import SCALES
-from msma.errors import ConfigError, MissingExtraError
+from msma.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +24,7 @@ SCALE_COLOURS: dict[str, str] = dict(zip(SCALES, ("#c87a00", "#00836b", "#2653a3
 SCALE_MARKERS: dict[str, str] = dict(zip(SCALES, ("s", "^", "o"), strict=True))
 INK, MUTED, GRID, SURFACE = "#1c1f26", "#565c69", "#dfe2e8", "#ffffff"
 #: Colours of label values; the last one is everything else.
-CATEGORIES = ("#6d3fb0", "#c8372d", "#1f8fbf", "#85800f", "#d56aa8", "#4c515b")
+CATEGORIES = ("#6b3fb4", "#ba352d", "#0392ca", "#8f8a18", "#d3649a", "#4d515b")
 #: Light to dark, for what goes from little to much.
 RAMP = (
     "#f4f2f8",
@@ -55,7 +52,6 @@ DIVERGING = (
     "#f2a37c",
     "#e57f5b",
 )
-_DPI = 200
 
 
 @runtime_checkable
@@ -268,44 +264,3 @@ def panel_grid(
         calm(panel)
         panels.append(panel)
     return ax, panels
-
-
-def save_figure(
-    axes: "Axes", path: str | os.PathLike[str], *, formats: Sequence[str] = ("png", "svg")
-) -> list[Path]:
-    """Write the figure that holds some axes, on white, at 200 dots an inch.
-
-    Args:
-        axes: Any axes of the figure.
-        path: The file without its suffix; missing folders are made.
-        formats: Suffixes: "png", "svg", "pdf".
-
-    Returns:
-        The paths written.
-
-    Raises:
-        ConfigError: When a format is unknown.
-
-    Examples:
-        >>> import tempfile
-        >>> from msma.plotting import plot_bands
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> [p.name for p in save_figure(plot_bands(7, (3, 5)), folder / "bands")]
-        ['bands.png', 'bands.svg']
-    """
-    for suffix in formats:
-        if suffix not in ("png", "svg", "pdf"):
-            raise ConfigError(f"figure format '{suffix}' came; expected png, svg or pdf")
-    import matplotlib as mpl
-
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    # Without a date and with fixed ids, the same numbers give the same file.
-    metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    written = []
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "msma", "pdf.fonttype": 42}):
-        for suffix in formats:
-            file = Path(f"{os.fspath(path)}.{suffix}")
-            figure: Any = axes.get_figure(root=True)
-            figure.savefig(file, format=suffix, dpi=_DPI, facecolor=SURFACE, metadata=metadata.get(suffix))
-            written.append(file)
-    return written

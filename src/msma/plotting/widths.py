@@ -22,7 +22,8 @@ def inches(text: str) -> float:
     """
     from matplotlib.textpath import TextPath
 
-    return float(TextPath((0, 0), text, size=TEXT).get_extents().width) / 72 if text.strip() else 0.0
+    plain = text.replace("$", r"\$")  # no mathematics: texts of users may hold dollars
+    return float(TextPath((0, 0), plain, size=TEXT).get_extents().width) / 72 if text.strip() else 0.0
 
 
 def fit(text: str, room: float, *, tail: str = "") -> str:

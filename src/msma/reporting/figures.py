@@ -1,7 +1,7 @@
 """Which figures a study has, drawn once for the page, for the phone and for print."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +13,7 @@ from msma.errors import StorageError
 from msma.experiment import Experiment
 from msma.plotting import (
     COLUMN,
+    FORMATS,
     PAGE,
     plot_ablation,
     plot_associations,
@@ -37,6 +38,7 @@ from msma.plotting import (
     to_inline_svg,
 )
 from msma.reporting.bias_folder import BiasRecord
+from msma.reporting.captions import write_captions
 from msma.reporting.clouds import rank_labels
 from msma.reporting.reading import StudyRecord, read_study
 from msma.reporting.robustness_folder import RobustnessRecord
@@ -77,7 +79,6 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
     published = record.published.boundaries if record.published is not None else None
     votes = {name: signal.votes for name, signal in partition.signals.items()}
     profiles = {name: signal.profile for name, signal in partition.signals.items()}
-    similarity = profiles.get("similarity", {}).get("cka")
     drawings = {
         "bands": Drawing(
             lambda width: plot_bands(n_layers, boundaries, published=published, width=width), PAGE, PAGE
@@ -87,7 +88,7 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
         drawings["votes"] = Drawing(
             lambda width: plot_bands(n_layers, boundaries, votes=votes, width=width), PAGE, PAGE
         )
-    if similarity:
+    if similarity := profiles.get("similarity", {}).get("cka"):
         drawings["similarity"] = Drawing(
             lambda width: plot_similarity(np.asarray(similarity), boundaries, width=width), _SQUARE, COLUMN
         )
@@ -113,8 +114,7 @@ def list_drawings(record: StudyRecord) -> dict[str, Drawing]:
         drawings |= list_bias(record.bias)
     if record.robustness is not None:
         drawings |= list_robustness(record.robustness)
-    probes = record.probes
-    if probes is not None:
+    if (probes := record.probes) is not None:
         drawings["probes"] = Drawing(lambda width: plot_rows(probes, width=width), PAGE, PAGE)
     drawings["clouds"] = Drawing(lambda width: _draw_clouds(record, width), PAGE, PAGE)
     return drawings
@@ -151,9 +151,7 @@ def list_bias(audit: BiasRecord) -> dict[str, Drawing]:
         drawings["associations"] = Drawing(
             lambda width: plot_associations(associations.rows, width=width), PAGE, PAGE
         )
-    if location is not None and any(
-        row.layer is not None and row.value is not None and row.metric in _BY_LAYER for row in location
-    ):
+    if location is not None and _has(location, *_BY_LAYER, is_by_layer=True):
         drawings["bias_layers"] = Drawing(lambda width: plot_bias_layers(location, width=width), PAGE, PAGE)
     if prices is not None:
         drawings["prices"] = Drawing(lambda width: _draw_prices(prices, width), _PRICES, COLUMN)
@@ -171,10 +169,7 @@ def list_robustness(audit: RobustnessRecord) -> dict[str, Drawing]:
     """
     drawings = {}
     displacement, detection, probes, gates = audit.displacement, audit.detection, audit.probes, audit.gates
-    if displacement is not None and any(
-        row.layer is not None and row.value is not None and row.metric == "displacement"
-        for row in displacement
-    ):
+    if displacement is not None and _has(displacement, "displacement", is_by_layer=True):
         drawings["displacement"] = Drawing(
             lambda width: plot_displacement(displacement, width=width), PAGE, PAGE
         )
@@ -189,8 +184,9 @@ def list_robustness(audit: RobustnessRecord) -> dict[str, Drawing]:
     return drawings
 
 
-def _has(result: Result, metric: str) -> bool:
-    return any(row.metric == metric and row.value is not None for row in result)
+def _has(result: Result, *metrics: str, is_by_layer: bool = False) -> bool:
+    known = (row for row in result if row.metric in metrics and row.value is not None)
+    return any(row.layer is not None or not is_by_layer for row in known)
 
 
 def _draw_prices(prices: PriceList, width: float) -> "Axes":
@@ -245,43 +241,60 @@ def inline_figure(drawing: Drawing, *, name: str, title: str, description: str) 
     ]
 
 
-def save_figures(folder: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> list[Path]:
-    """Write every figure of a study for papers: PNG at 200 dots an inch and SVG, 3.5 or 7 inches wide.
+def save_figures(
+    folder: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    formats: Sequence[str] = FORMATS,
+    width: float | None = None,
+) -> list[Path]:
+    """Write every figure of a study for papers: PNG, SVG and PDF, 3.5 or 7 inches wide, with their captions.
 
     Args:
         folder: A folder that a study filled.
         out: Where the figures go; ``figures`` within the folder when left out.
+        formats: What they are written as, out of :data:`msma.plotting.FORMATS`.
+        width: Width in inches; each figure's own, one column or two, when left out.
 
     Returns:
-        The files written.
+        The files written, ``captions.md`` and ``captions.tex`` last.
 
     Raises:
+        ConfigError: When a format is unknown.
         StorageError: When a piece of the study is missing or damaged.
         MissingExtraError: When matplotlib is not installed.
     """
-    return save_drawings(read_study(folder), Path(folder) / "figures" if out is None else Path(out))
+    out = Path(folder) / "figures" if out is None else Path(out)
+    return save_drawings(read_study(folder), out, formats=formats, width=width)
 
 
-def save_drawings(record: StudyRecord, out: Path) -> list[Path]:
-    """Write every figure of a study that was read.
+def save_drawings(
+    record: StudyRecord, out: Path, *, formats: Sequence[str] = FORMATS, width: float | None = None
+) -> list[Path]:
+    """Write every figure of a study that was read, and their captions beside them.
 
     Args:
         record: The study.
         out: Folder of the figures.
+        formats: What they are written as, out of :data:`msma.plotting.FORMATS`.
+        width: Width in inches; each figure's own, one column or two, when left out.
 
     Returns:
-        The files written.
+        The files written, ``captions.md`` and ``captions.tex`` last.
 
     Raises:
+        ConfigError: When a format is unknown.
         StorageError: When a file cannot be written.
     """
     written = []
+    drawings = list_drawings(record)
     try:
-        for name, drawing in list_drawings(record).items():
-            written += save_figure(drawing.draw(drawing.print), out / name)
+        for name, drawing in drawings.items():
+            axes = drawing.draw(drawing.print if width is None else width)
+            written += save_figure(axes, out / name, formats=formats)
     except OSError as error:
         raise StorageError(
             f"could not write figures to '{out}': {error.strerror or error}; free some space or choose "
             "another folder"
         ) from error
-    return written
+    return [*written, *write_captions(record, drawings, out)]

@@ -10,6 +10,7 @@ from msma.experiment.findings import change_of, signed
 from msma.plotting import save_figure
 from msma.plotting.effects import measure_name
 from msma.plotting.inline import DARK, LIGHT
+from msma.reporting.effect_titles import title_dose, title_effects
 from msma.reporting.environment import make_environment, mark_safe
 from msma.reporting.figures import inline_figure, list_intervention
 from msma.reporting.numbers import NOTHING, show
@@ -74,42 +75,6 @@ def describe_intervention(experiment: Experiment | None) -> dict[str, Any]:
             "is_masked": experiment.provenance.get("head") == "masked",
         }
     }
-
-
-def title_effects(experiment: Experiment) -> str:
-    """Say how many effects hold against the control.
-
-    Args:
-        experiment: The experiment.
-
-    Returns:
-        A title.
-    """
-    beyond = [effect for effect in experiment.effects if effect.is_beyond_control]
-    scales = [e.scale for e in beyond]
-    counts = ", ".join(f"{scale} {scales.count(scale)}" for scale in dict.fromkeys(scales))
-    tail = f" ({counts})" if counts else ""
-    return f"{len(beyond)} of {len(experiment.effects)} effects go beyond their control{tail}"
-
-
-def title_dose(experiment: Experiment) -> str:
-    """Say how effects go with strength.
-
-    Args:
-        experiment: The experiment.
-
-    Returns:
-        A title.
-    """
-    strengths = sorted({abs(effect.strength) for effect in experiment.effects})
-    if len(strengths) < 2:
-        return "One strength was tried, so that nothing is known of how effects grow"
-    counts = [
-        sum(e.is_significant for e in experiment.effects if abs(e.strength) == strength)
-        for strength in strengths
-    ]
-    told = ", ".join(f"{count} at {strength:g}" for count, strength in zip(counts, strengths, strict=True))
-    return f"Effects that differ from the clean text, by strength: {told}"
 
 
 def _effect_line(effect: Effect) -> dict[str, Any]:
@@ -193,7 +158,7 @@ def _fact(value: Any) -> str:
 
 
 def write_summary(experiment: Experiment, folder: str | os.PathLike[str]) -> Path:
-    """Write an experiment's page, and its figures as PNG and SVG beside it.
+    """Write an experiment's page, and its figures as PNG, SVG and PDF beside it.
 
     Args:
         experiment: The experiment.

@@ -1,7 +1,6 @@
 """Put the report together: findings, figures and tables into one page without outside references."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -9,19 +8,20 @@ from msma._types import SCALES
 from msma.plotting.inline import DARK, LIGHT
 from msma.plotting.words import map_name
 from msma.reporting import learned_findings, map_findings, scale_findings, shape_findings
-from msma.reporting.bias import describe_bias, title_associations, title_layers, title_prices
+from msma.reporting.bias import describe_bias
+from msma.reporting.captions import list_captions
 from msma.reporting.cautions import list_cautions
 from msma.reporting.clouds import lay_out, shorten
 from msma.reporting.environment import make_environment, mark_safe
 from msma.reporting.figures import inline_figure, list_drawings
-from msma.reporting.intervention import describe_intervention, title_dose, title_effects
+from msma.reporting.intervention import describe_intervention
 from msma.reporting.numbers import show, show_layers, show_share
 from msma.reporting.origin import describe_origin
 from msma.reporting.reading import StudyRecord
-from msma.reporting.robustness import describe_robustness, robustness_titles
+from msma.reporting.robustness import describe_robustness
 from msma.reporting.tables import best_words, map_table, pair_cards, probe_table, scale_table, score_groups
+from msma.reporting.titles import ABOUT, list_titles, similarity_of
 
-T = TypeVar("T")
 #: Above this many layers the full matrix is not repeated as a table.
 _MOST_LAYERS_LISTED = 40
 
@@ -56,17 +56,19 @@ def build_context(record: StudyRecord) -> dict[str, Any]:
     """
     partition = record.partition
     scores = map_findings.collect_scores(record.evaluation)
-    titles = _titles(record, scores)
+    titles, drawings = list_titles(record), list_drawings(record)
+    captions = list_captions(record, drawings)
     figures = {
         name: {
             "title": titles[name],
+            "facts": captions[name].facts,
             "svgs": []
             if name == "clouds"
-            else inline_figure(drawing, name=name, title=titles[name], description=_ABOUT[name]),
+            else inline_figure(drawing, name=name, title=titles[name], description=ABOUT[name]),
         }
-        for name, drawing in list_drawings(record).items()
+        for name, drawing in drawings.items()
     }
-    similarity = _similarity(record)
+    similarity = similarity_of(record)
     return {
         "light": LIGHT,
         "dark": DARK,
@@ -120,84 +122,8 @@ def _learned(record: StudyRecord) -> dict[str, Any]:
     }
 
 
-_ABOUT = {
-    "bands": "The layers of the model from the embeddings to the last, divided into three bands.",
-    "votes": "For each signal, how often random halves of the documents put each boundary at each layer.",
-    "similarity": "A matrix of the similarity of every pair of layers, the three scales framed on its diagonal.",
-    "signals": "Attention distance, attention entropy, weight on the first token and shared information by layer.",
-    "shapes": "Each number about a scale's shape with its interval, one panel a number.",
-    "spectra": "Share of the variance of each component for the three scales, both axes logarithmic.",
-    "dimensions": "Estimated intrinsic dimension of the three scales over the size of the neighbourhood.",
-    "maps": "R squared and divergence of every map for each pair of scales, validation above test.",
-    "measures": "Every measure before and after mapping with interval, null, floor and ceiling.",
-    "certificate": "Certified, estimated and lower bounds on the divergence over the blur, one panel a pair.",
-    "pareto": "R squared of every trial against the other objectives, the Pareto front filled.",
-    "ablation": "Every arm of the ablation in each metric, beside the full objective and the closed form.",
-    "effects": "Cliff's delta of every intervention on every measure as a heat map, one block a scale.",
-    "dose": "Cliff's delta over the strength of the intervention, one line a scale, controls dashed.",
-    "associations": "Effect size of every association test at every layer and scale as a heat map.",
-    "bias_layers": "Accuracy of a linear probe by layer with interval, control and chance, and how far pairs agree.",
-    "prices": "What a linear probe still reads at the output over what each erasure costs, the recommended one ringed.",
-    "displacement": "How far each perturbation moves texts by layer, with intervals, one line a perturbation.",
-    "detection": "AUROC of every detector for every kind of anomaly as a heat map, the best of each line framed.",
-    "robust_probes": "Accuracy of each probe with interval, control and most frequent class, one panel a perturbation.",
-    "coverage": "Accuracy on the texts answered for every gate with interval, one panel a share of texts answered.",
-    "probes": "Accuracy of linear probes at each scale with interval, control and most frequent class.",
-    "clouds": "",
-}
-
-
-def _titles(record: StudyRecord, scores: list[map_findings.Score]) -> dict[str, str]:
-    partition = record.partition
-    similarity = _similarity(record)
-    return {
-        "bands": scale_findings.title_bands(partition, record.published),
-        "votes": scale_findings.title_votes(partition) if partition.signals else "",
-        "similarity": (
-            scale_findings.title_similarity(partition, similarity) if similarity is not None else ""
-        ),
-        "signals": scale_findings.title_signals(partition),
-        "shapes": shape_findings.title_shapes(record.manifold),
-        "spectra": shape_findings.title_spectra(record.manifold),
-        "dimensions": shape_findings.title_dimensions(record.curves["dimension"]),
-        "maps": map_findings.title_maps(record.maps, record.best_map),
-        "measures": map_findings.title_measures(scores),
-        "certificate": _title(record.certificate, learned_findings.title_certificate),
-        "pareto": _title(record.tuning, learned_findings.title_pareto),
-        "ablation": _title(record.ablation, learned_findings.title_ablation),
-        "effects": _title(record.intervention, title_effects),
-        "dose": _title(record.intervention, title_dose),
-        **_bias_titles(record),
-        **robustness_titles(record.robustness),
-        "probes": shape_findings.title_probes(record.probes) if record.probes is not None else "",
-        "clouds": shape_findings.title_clouds(record.clouds),
-        "examples": shape_findings.title_examples(record.examples),
-    }
-
-
-def _bias_titles(record: StudyRecord) -> dict[str, str]:
-    audit = record.bias
-    if audit is None:
-        return {}
-    return {
-        "associations": _title(audit.associations, title_associations),
-        "bias_layers": _title(audit.location, title_layers),
-        "prices": _title(audit.prices, title_prices),
-    }
-
-
-def _title(found: T | None, make: Callable[[T], str]) -> str:
-    return "" if found is None else make(found)
-
-
 def _is_same(record: StudyRecord) -> bool:
     return record.published is not None and record.published.boundaries == record.partition.boundaries
-
-
-def _similarity(record: StudyRecord) -> np.ndarray | None:
-    signal = record.partition.signals.get("similarity")
-    matrix = signal.profile.get("cka") if signal is not None else None
-    return np.asarray(matrix, dtype=np.float64) if matrix else None
 
 
 def _cards(record: StudyRecord) -> list[dict[str, Any]]:

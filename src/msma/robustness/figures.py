@@ -6,7 +6,7 @@ from msma.robustness.record import RobustnessAudit
 
 
 def save_figures(audit: RobustnessAudit, folder: Path) -> list[Path]:
-    """Write the figures of an audit as SVG and PNG, and one of the displacement by each perturbation.
+    """Write the figures of an audit as PNG, SVG and PDF, and one of the displacement by each perturbation.
 
     Args:
         audit: The audit.
