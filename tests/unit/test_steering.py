@@ -299,7 +299,8 @@ def test_the_command(model, tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr().out
     for words in ("scale", "other prompts the judge's log-odds", "clean:", "steered:", "Steering.load"):
         assert words in shown
-    names = {"direction.safetensors", "steering.json", "results.json", "tradeoff.png", "tradeoff.svg"}
+    names = {"direction.safetensors", "steering.json", "results.json"}
+    names |= {"tradeoff.png", "tradeoff.svg", "tradeoff.pdf"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     assert run([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "steering"
