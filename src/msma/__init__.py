@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from msma.errors import MsmaError
     from msma.evaluation import evaluate
     from msma.experiment import Experiment, run_experiment
+    from msma.explanation import Explainer, Explanation, explain
     from msma.extraction import extract, extract_moments
     from msma.interventions import (
         Direction,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
     from msma.measures import hybrid_mi
     from msma.merging import merge
+    from msma.model_comparison import StudyComparison, compare_studies
     from msma.results import Result
     from msma.robustness import RobustnessAudit, audit_robustness
     from msma.scale_moments import ScaleMoments
@@ -59,6 +61,8 @@ _HOMES = {
     "Direction": "msma.interventions",
     "Erasure": "msma.interventions",
     "Experiment": "msma.experiment",
+    "Explainer": "msma.explanation",
+    "Explanation": "msma.explanation",
     "HeadRemoval": "msma.interventions",
     "HiddenStates": "msma.states",
     "IdentityMap": "msma.maps",
@@ -78,6 +82,7 @@ _HOMES = {
     "Scaling": "msma.interventions",
     "Steering": "msma.steering",
     "Study": "msma.study",
+    "StudyComparison": "msma.model_comparison",
     "StudyConfig": "msma.configuration",
     "Temperature": "msma.interventions",
     "TextDetector": "msma.detection",
@@ -87,10 +92,12 @@ _HOMES = {
     "audit_bias": "msma.bias",
     "audit_robustness": "msma.robustness",
     "certify": "msma.certificate",
+    "compare_studies": "msma.model_comparison",
     "demo_corpus": "msma.corpora",
     "demo_decoder": "msma.study",
     "demo_model": "msma.study",
     "evaluate": "msma.evaluation",
+    "explain": "msma.explanation",
     "extract": "msma.extraction",
     "extract_moments": "msma.extraction",
     "find_scales": "msma.scales",
@@ -111,6 +118,8 @@ __all__ = [
     "Direction",
     "Erasure",
     "Experiment",
+    "Explainer",
+    "Explanation",
     "HeadRemoval",
     "HiddenStates",
     "IdentityMap",
@@ -130,6 +139,7 @@ __all__ = [
     "Scaling",
     "Steering",
     "Study",
+    "StudyComparison",
     "StudyConfig",
     "Temperature",
     "TextDetector",
@@ -140,10 +150,12 @@ __all__ = [
     "audit_bias",
     "audit_robustness",
     "certify",
+    "compare_studies",
     "demo_corpus",
     "demo_decoder",
     "demo_model",
     "evaluate",
+    "explain",
     "extract",
     "extract_moments",
     "find_scales",

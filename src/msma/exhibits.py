@@ -1,6 +1,8 @@
 """What a report shows beside its numbers: spectra, dimension curves, clouds, nearest examples."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -42,12 +44,62 @@ def make_curves(alignment: Alignment, test: HiddenStates) -> dict[str, Any]:
     return curves
 
 
-def make_clouds(alignment: Alignment, splits: Splits, *, seed: int = 0) -> dict[str, Any]:
-    """Bring the three scales of the test split into one plane.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Planes:
+    """One plane for the three scales, in which any state can be given its place.
 
     Each scale is projected on the two leading components of its training states; the planes of the local and
     the global scale are then turned and scaled onto that of the intermediate scale (orthogonal Procrustes on
-    the training states). What the maps predict goes through the target scale's plane.
+    the training states).
+
+    Args:
+        means: Mean of each scale's training states.
+        axes: The two leading components of each scale, turned and scaled.
+        explained: Share of the training variance that the two components hold, 0 to 1.
+    """
+
+    means: dict[Scale, Float[np.ndarray, " d_model"]]
+    axes: dict[Scale, Float[np.ndarray, "d_model 2"]]
+    explained: dict[Scale, float]
+
+    @classmethod
+    def fit(cls, train: Mapping[Scale, Float[np.ndarray, "samples d_model"]]) -> Self:
+        """Find the planes of training states.
+
+        Args:
+            train: Training states at each scale, sample by sample.
+
+        Returns:
+            The planes.
+        """
+        found = {scale: _leading_plane(train[scale]) for scale in SCALES}
+        projected = {scale: (train[scale] - found[scale][0]) @ found[scale][1] for scale in SCALES}
+        anchor = projected["intermediate"]
+        return cls(
+            means={scale: found[scale][0] for scale in SCALES},
+            axes={scale: found[scale][1] @ _turn_onto(projected[scale], anchor) for scale in SCALES},
+            explained={scale: found[scale][2] for scale in SCALES},
+        )
+
+    def place(
+        self, scale: Scale, states: Float[np.ndarray, "samples d_model"]
+    ) -> Float[np.ndarray, "samples 2"]:
+        """Give states their places.
+
+        Args:
+            scale: The scale they belong to, or were mapped onto.
+            states: One row a sample.
+
+        Returns:
+            Coordinates in the common plane.
+        """
+        return (states - self.means[scale]) @ self.axes[scale]
+
+
+def make_clouds(alignment: Alignment, splits: Splits, *, seed: int = 0) -> dict[str, Any]:
+    """Bring the three scales of the test split into one plane; see :class:`Planes`.
+
+    What the maps predict goes through the target scale's plane.
 
     Args:
         alignment: A fitted alignment.
@@ -57,23 +109,20 @@ def make_clouds(alignment: Alignment, splits: Splits, *, seed: int = 0) -> dict[
     Returns:
         Texts, labels and coordinates by scale, and the mapped coordinates by target scale.
     """
-    train = alignment.representation_.transform(splits.train)
+    planes = Planes.fit(alignment.representation_.transform(splits.train))
     shown = np.arange(splits.test.n_samples)
     if len(shown) > _MOST_POINTS:
         shown = np.sort(np.random.default_rng(seed).choice(shown, _MOST_POINTS, replace=False))
     test = splits.test.subset(shown)
     scales = alignment.representation_.transform(test)
-    planes = {scale: _leading_plane(train[scale]) for scale in SCALES}
-    anchor = _project(train["intermediate"], planes["intermediate"])
-    turns = {scale: _turn_onto(_project(train[scale], planes[scale]), anchor) for scale in SCALES}
 
     def place(states: Float[np.ndarray, "samples d_model"], scale: Scale) -> list[list[float]]:
-        turned: list[list[float]] = (_project(states, planes[scale]) @ turns[scale]).round(4).tolist()
+        turned: list[list[float]] = planes.place(scale, states).round(4).tolist()
         return turned
 
     mapped = alignment.transform_scales(scales)
     fitted: dict[Scale, Pair] = {pair[1]: pair for pair in alignment.pairs}
-    explained = {scale: round(planes[scale][2], 3) for scale in SCALES}
+    explained = {scale: round(planes.explained[scale], 3) for scale in SCALES}
     shares = ", ".join(f"{scale} {share:.0%}" for scale, share in explained.items())
     return {
         "texts": [_shorten(text) for text in test.texts],
@@ -92,13 +141,6 @@ def _leading_plane(
     values, vectors = eigh(np.cov(states - mean, rowvar=False))
     total = float(values.clip(min=0).sum())
     return mean, vectors[:, -2:][:, ::-1], float(values[-2:].sum()) / total if total > 0 else 0.0
-
-
-def _project(
-    states: Float[np.ndarray, "samples d_model"],
-    plane: tuple[Float[np.ndarray, " d_model"], Float[np.ndarray, "d_model 2"], float],
-) -> Float[np.ndarray, "samples 2"]:
-    return (states - plane[0]) @ plane[1]
 
 
 def _turn_onto(

@@ -33,6 +33,10 @@ def test_commands():
         "steer",
         "bias",
         "robustness",
+        "explain",
+        "explore",
+        "compare",
+        "figures",
     }
     assert set(COMMANDS) == {"analyze", "report", *parts}
 
@@ -63,6 +67,8 @@ def test_analyze_has_every_setting_with_the_same_default():
         ("steer", "steer"),
         ("bias", "audit_bias"),
         ("robustness", "audit_robustness"),
+        ("explain", "explain"),
+        ("compare", "compare_studies"),
     ],
 )
 def test_defaults_of_the_parts_equal_the_functions(command, function):

@@ -13,6 +13,10 @@ from typer.core import TyperGroup
 
 from msma._version import __version__
 from msma.cli.bias import register as register_bias
+from msma.cli.comparing import register as register_comparing
+from msma.cli.explaining import register as register_explaining
+from msma.cli.exploring import register as register_exploring
+from msma.cli.figures import register as register_figures
 from msma.cli.interventions import register as register_interventions
 from msma.cli.learned import register
 from msma.cli.leaving import Ending, ending_on_sigterm, explain, is_debugging, tell_usage
@@ -424,6 +428,10 @@ register_interventions(app)
 register_steering(app)
 register_bias(app)
 register_robustness(app)
+register_explaining(app)
+register_exploring(app)
+register_comparing(app)
+register_figures(app)
 
 
 def _holds_moments(folder: Path) -> bool:

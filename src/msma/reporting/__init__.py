@@ -3,17 +3,18 @@
 import os
 from pathlib import Path
 
+from msma.reporting.explanation import write_explanation
 from msma.reporting.figures import save_drawings, save_figures
 from msma.reporting.intervention import write_summary
 from msma.reporting.page import render
 from msma.reporting.reading import read_study
 from msma.storage import write_text
 
-__all__ = ["save_figures", "write_report", "write_summary"]
+__all__ = ["save_figures", "write_explanation", "write_report", "write_summary"]
 
 
 def write_report(folder: str | os.PathLike[str], *, out: str | os.PathLike[str] | None = None) -> Path:
-    """Write the report of a study as one HTML file, and every figure as PNG and SVG beside it.
+    """Write the report of a study as one HTML file, and every figure as PNG, SVG and PDF beside it.
 
     Reads only the folder; needs neither the model nor the texts nor a network, and nor does the report.
 
