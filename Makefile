@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= msma-demo
 
-.PHONY: demo test test-all lint format bench docs-check clean
+.PHONY: demo test test-all lint format bench docs clean
 
 # The demo needs only what a user needs; tests and linting bring their own extras.
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -39,6 +39,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/extraction.py
@@ -50,4 +53,4 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/information.py
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) docs/_build docs/api

@@ -9,6 +9,7 @@ from msma.plotting.associations import plot_associations
 from msma.plotting.bias_layers import plot_bias_layers
 from msma.plotting.certificate import plot_certificate
 from msma.plotting.coverage import plot_coverage, plot_probes
+from msma.plotting.cross_similarity import plot_cross_similarity
 from msma.plotting.detection import plot_detection
 from msma.plotting.displacement import plot_displacement
 from msma.plotting.dose import plot_dose_response

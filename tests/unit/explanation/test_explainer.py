@@ -98,7 +98,7 @@ def test_a_study_of_sentences_is_explained_by_whole_texts(sentence_study):
     ("text", "options", "error", "words"),
     [
         ("", {}, CorpusError, "has no token"),
-        (TEXT, {"direction": "topic=frist"}, ConfigError, "topic=first"),
+        (TEXT, {"direction": "topic=firsst"}, ConfigError, "topic=first"),
         (TEXT, {"methods": ("saliency",)}, ConfigError, "method 'saliency' came; expected some of occlusion"),
         (TEXT, {"n_draws": 0}, ConfigError, "0"),
     ],
