@@ -4,7 +4,11 @@ import pytest
 
 from accessibility import SCHEMES, find_violations, open_details, open_page
 from bias_folder import make_bias_folder
-from msma.reporting import write_report, write_summary
+from compared_studies import make_layers, make_study
+from explained_study import make_explanation
+from msma.model_comparison import compare_studies
+from msma.reporting import write_explanation, write_report, write_summary
+from msma.reporting.comparison import write_comparison_report
 from planted_experiment import make_experiment
 from robustness_folder import make_robustness_folder
 from study_folder import make_study_folder
@@ -18,13 +22,23 @@ WIDTHS = (375, 1280)
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """A report with everything in it, and an experiment's summary."""
+    """A report with everything in it, an experiment's summary, a text explained, two studies compared."""
     study = make_study_folder(tmp_path_factory.mktemp("study"))
     make_bias_folder(study / "bias")
     make_robustness_folder(study / "robustness")
     experiment = make_experiment()
     experiment.save(study / "intervention")
+    layers = make_layers()
+    others = [
+        make_study(tmp_path_factory.mktemp(name), layers + k, model=name) for k, name in enumerate("AB")
+    ]
     return {
+        "explanation": write_explanation(
+            make_explanation(), tmp_path_factory.mktemp("explanation") / "explanation.html"
+        ),
+        "comparison": write_comparison_report(
+            compare_studies(*others), tmp_path_factory.mktemp("comparison")
+        ),
         "report": write_report(study),
         "summary": write_summary(experiment, tmp_path_factory.mktemp("summary")),
     }
@@ -32,7 +46,7 @@ def pages(tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["report", "summary"])
+@pytest.mark.parametrize("name", ["report", "summary", "explanation", "comparison"])
 def test_axe_finds_nothing_grave(browser, pages, name, width, scheme):
     open_page(browser, pages[name].as_uri(), width=width, scheme=scheme)
     open_details(browser)
@@ -41,8 +55,9 @@ def test_axe_finds_nothing_grave(browser, pages, name, width, scheme):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_summary_never_scrolls_sideways_and_runs_nothing(browser, pages, width, scheme):
-    open_page(browser, pages["summary"].as_uri(), width=width, scheme=scheme)
+@pytest.mark.parametrize("name", ["summary", "explanation", "comparison"])
+def test_a_page_never_scrolls_sideways_and_runs_nothing(browser, pages, name, width, scheme):
+    open_page(browser, pages[name].as_uri(), width=width, scheme=scheme)
     open_details(browser)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0

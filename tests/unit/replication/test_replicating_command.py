@@ -1,0 +1,77 @@
+"""`msma replicate`: from a model and a file to tables, numbers and a figure."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from joint_inputs import LABELS, build, make_documents
+from msma.cli.replicating import _arms, _heads, register
+from msma.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    network, tokenizer = build("bert")
+    network.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    with (folder / "texts.jsonl").open("w") as lines:
+        for document in make_documents(60):
+            who = document.sentence_labels[0]["who"]
+            lines.write(json.dumps({"text": document.text, "who": who, **document.labels}) + "\n")
+    return folder
+
+
+def invoke(folder, *options):
+    app = typer.Typer()
+    register(app)
+    app.command()(lambda: None)  # with a second command, the first keeps its name
+    labels = ",".join(f"{scale}={column}" for scale, column in LABELS.items())
+    arguments = ["replicate", str(folder / "model"), str(folder / "texts.jsonl"), "--labels", labels]
+    settings = [
+        "--epochs",
+        "1",
+        "--batch-size",
+        "16",
+        "--micro-batch",
+        "8",
+        "--max-tokens",
+        "12",
+        "--seeds",
+        "0",
+    ]
+    return CliRunner().invoke(
+        app, [*arguments, *settings, *options], catch_exceptions=False, env={"COLUMNS": "120"}
+    )
+
+
+def test_tables_numbers_and_figure(inputs, tmp_path):
+    found = invoke(inputs, "--arm", "baseline,only_geo", "--out", str(tmp_path))
+    assert found.exit_code == 0
+    for words in ("global → intermediate, no map", "kl_diagonal", "only_geo", "Due to alignment (only_geo"):
+        assert words in found.output
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {row["map"] for row in rows} >= {"before: none", "only_geo: trained", "baseline"}
+    assert (tmp_path / "replication.svg").is_file()
+    again = invoke(inputs, "--arm", "baseline", "--arm", "only_geo", "--out", str(tmp_path), "--json")
+    assert json.loads(again.output)["rows"] == rows
+
+
+def test_as_published_keeps_the_quirks(inputs, tmp_path):
+    invoke(inputs, "--arm", "only_info", "--as-published", "--out", str(tmp_path), "--json")
+    config = json.loads((tmp_path / "settings.json").read_text())["config"]
+    assert all(config["quirks"].values())
+
+
+def test_arms_and_labels_are_read():
+    assert _arms(["full, no_geo", "baseline"]) == ("full", "no_geo", "baseline")
+    assert _arms(None) == ("baseline", "full")
+    assert _heads("local=tense, global=topic") == {"local": "tense", "global": "topic"}
+
+
+@pytest.mark.parametrize("given", ["tense", "local=", "local=a,b"])
+def test_labels_without_a_scale_are_refused(given):
+    with pytest.raises(ConfigError, match="expected scale=column"):
+        _heads(given)
