@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from msma.measures import hybrid_mi
     from msma.merging import merge
     from msma.model_comparison import StudyComparison, compare_studies
+    from msma.replication import Replication, replicate
     from msma.results import Result
     from msma.robustness import RobustnessAudit, audit_robustness
     from msma.scale_moments import ScaleMoments
@@ -73,6 +74,7 @@ _HOMES = {
     "ProcrustesMap": "msma.maps",
     "ReducedRankMap": "msma.maps",
     "Replacement": "msma.interventions",
+    "Replication": "msma.replication",
     "Result": "msma.results",
     "RidgeMap": "msma.maps",
     "RobustnessAudit": "msma.robustness",
@@ -106,6 +108,7 @@ _HOMES = {
     "intervene": "msma.interventions",
     "merge": "msma.merging",
     "read_documents": "msma.corpora",
+    "replicate": "msma.replication",
     "run_experiment": "msma.experiment",
     "steer": "msma.steering",
     "tune": "msma.tuning",
@@ -130,6 +133,7 @@ __all__ = [
     "ProcrustesMap",
     "ReducedRankMap",
     "Replacement",
+    "Replication",
     "Result",
     "RidgeMap",
     "RobustnessAudit",
@@ -164,6 +168,7 @@ __all__ = [
     "intervene",
     "merge",
     "read_documents",
+    "replicate",
     "run_experiment",
     "steer",
     "tune",

@@ -37,6 +37,7 @@ def test_commands():
         "explore",
         "compare",
         "figures",
+        "replicate",
     }
     assert set(COMMANDS) == {"analyze", "report", *parts}
 
@@ -69,6 +70,7 @@ def test_analyze_has_every_setting_with_the_same_default():
         ("robustness", "audit_robustness"),
         ("explain", "explain"),
         ("compare", "compare_studies"),
+        ("replicate", "replicate"),
     ],
 )
 def test_defaults_of_the_parts_equal_the_functions(command, function):

@@ -81,6 +81,7 @@ def test_the_python_about_large_corpora_runs(tiny, tmp_path):
     assert (tmp_path / "moments" / "moments.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_python_about_explaining_runs(tmp_path, monkeypatch):
     make_study(tmp_path)
     (tmp_path / "study").rename(tmp_path / "results")
@@ -142,8 +143,10 @@ def commands():
 
 
 @pytest.mark.parametrize("line", list(commands()))
-def test_every_command_that_is_shown_exists_with_its_options(line):
+def test_every_command_that_is_shown_exists_with_its_options(line, tmp_path, monkeypatch):
     import typer
+
+    monkeypatch.chdir(tmp_path)  # a log is opened before the command is called
 
     from msma.cli import app
 

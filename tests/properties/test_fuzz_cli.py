@@ -156,7 +156,7 @@ RIGHT = {
     "config": ("settings.toml",),
 }
 #: Commands whose work on a real model or real states takes more than a moment.
-HEAVY = {"ablate", "tune", "intervene", "steer", "bias", "robustness", "analyze"}
+HEAVY = {"ablate", "tune", "intervene", "steer", "bias", "robustness", "analyze", "replicate"}
 #: What is asked of a heavy command stops short of its work.
 HALTED = {"model": ("absent/model", "empty", "broken", "texts.txt"), "states": ("absent", "empty", "broken")}
 

@@ -70,6 +70,7 @@ from msma.cli.options import (
     Votes,
     Workers,
 )
+from msma.cli.replicating import register as register_replicating
 from msma.cli.robustness import register as register_robustness
 from msma.cli.saying import make_console, print_anything, speak_on
 from msma.cli.steering import register as register_steering
@@ -432,6 +433,7 @@ register_explaining(app)
 register_exploring(app)
 register_comparing(app)
 register_figures(app)
+register_replicating(app)
 
 
 def _holds_moments(folder: Path) -> bool:
