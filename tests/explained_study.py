@@ -1,6 +1,8 @@
 """A small finished study to explain texts against, and an explanation made by hand."""
 
 from msma.configuration import StudyConfig
+from msma.explanation.corpus import StudyCorpus
+from msma.explanation.reading import ScaleReader
 from msma.explanation.record import (
     Attribution,
     Decoding,
@@ -37,6 +39,12 @@ def make_study(folder, *, family="gpt2", unit="text", **settings):
     study = Study(config, folder / "study")
     study.run()
     return study
+
+
+def open_parts(study):
+    """Open a study and what reads texts as it did."""
+    corpus = StudyCorpus.open(study.folder)
+    return corpus, ScaleReader(corpus.load_model(), corpus.states.origin, corpus.alignment.representation_)
 
 
 def make_explanation():

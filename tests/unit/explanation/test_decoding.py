@@ -9,21 +9,16 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from explained_study import open_parts
 from msma._types import SCALES
 from msma.errors import CorpusError, ModelError, ScaleError
 from msma.explanation import decoding
-from msma.explanation.corpus import StudyCorpus
 from msma.explanation.decoding import PATHS, WordDecoder
 from msma.explanation.lens import read_logits
 from msma.explanation.reading import ScaleReader
 from msma.explanation.vocabulary import choose_words, document_shares, ordinary_ids
 from msma.models import LoadedModel, find_stack, load_model
 from tiny import VOCABULARY, VOCABULARY_SIZE, WORDS, make_tokenizer
-
-
-def open_parts(study):
-    corpus = StudyCorpus.open(study.folder)
-    return corpus, ScaleReader(corpus.load_model(), corpus.states.origin, corpus.alignment.representation_)
 
 
 @pytest.fixture(scope="module")

@@ -6,24 +6,19 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from explained_study import open_parts
 from msma.configuration import StudyConfig
 from msma.corpora import split_sentences
 from msma.errors import CorpusError, ScaleError, ShapeError, StorageError
 from msma.explanation import departures
-from msma.explanation.corpus import DOWNWARDS, StudyCorpus
+from msma.explanation.corpus import DOWNWARDS
 from msma.explanation.departures import DepartureReference
-from msma.explanation.reading import ScaleReader
 from msma.explanation.surprise import Parts, PartSurprise, mean_by_owner
 from msma.explanation.themes import find_directions
 from msma.storage import write_tensors
 from msma.study import Study
 
 TEXT = "The river rose in spring, and every boat was under the bridge. The old man slept. Snow fell."
-
-
-def open_parts(study):
-    corpus = StudyCorpus.open(study.folder)
-    return corpus, ScaleReader(corpus.load_model(), corpus.states.origin, corpus.alignment.representation_)
 
 
 @pytest.fixture(scope="module")

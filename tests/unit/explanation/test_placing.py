@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from explained_study import open_parts
 from msma.errors import OriginError, StorageError
 from msma.explanation.corpus import StudyCorpus
 from msma.explanation.lengths import LengthMatch
@@ -11,12 +12,6 @@ from msma.explanation.reading import ScaleReader
 from msma.explanation.shelf import Shelf
 from msma.models import load_model
 from study_inputs import save_model
-
-
-def open_parts(study):
-    corpus = StudyCorpus.open(study.folder)
-    reader = ScaleReader(corpus.load_model(), corpus.states.origin, corpus.alignment.representation_)
-    return corpus, reader
 
 
 @pytest.fixture(scope="module")

@@ -281,7 +281,7 @@ class TestWhatIsGiven:
 
 class TestLogging:
     def test_every_term_goes_to_tensorboard(self, tmp_path):
-        pytest.importorskip("tensorboard")
+        pytest.importorskip("tensorboard", reason="pip install 'msma[replicate]'")
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         trained = train(out=tmp_path, tensorboard=True)

@@ -138,7 +138,7 @@ class TestGoingOn:
             Cell.from_dict(content)
 
     def test_models_and_logs_stay_where_asked_for(self, tmp_path):
-        pytest.importorskip("tensorboard")
+        pytest.importorskip("tensorboard", reason="pip install 'msma[replicate]'")
         run(out=tmp_path, arms=("only_geo",), seeds=(3,), keeps_models=True, tensorboard=True)
         assert list((tmp_path / "only_geo-3" / "tensorboard").glob("events*"))
         assert (tmp_path / "only_geo-3" / "training" / "arm.json").is_file()
