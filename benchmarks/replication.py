@@ -6,6 +6,9 @@ Trains the arms that are not trained yet and prints the tables; hours on a CPU.
 Run: python benchmarks/replication.py tables replication
 Prints the tables again from what such a run, or `msma replicate`, left in its folder.
 
+Run: python benchmarks/replication.py build gpt2 --out small
+Builds a small GPT-2 (or BERT) from its configuration: six layers of 128, random weights, an embedded tokenizer.
+
 Run: python benchmarks/replication.py join probing_ud --out sentences.jsonl
 Joins three probing tasks in SentEval's form (past_present, top_constituents, tree_depth) on the sentences that all
 three label: columns tense, constituents, depth, and number where subj_number labels it too.
@@ -64,18 +67,26 @@ def main() -> None:
     run.add_argument("--max-tokens", type=int, default=128)
     run.add_argument("--alignment", type=float, default=1.0, help="factor on the three published weights")
     run.add_argument("--as-published", action="store_true")
+    run.add_argument("--quirks", nargs="+", default=[], help="departures kept alone, by name")
+    run.add_argument("--head-lr", type=float, default=1e-3)
     run.add_argument("--labels", nargs="+", metavar="SCALE=COLUMN", default=[])
     run.add_argument(
         "--transfer", nargs="+", metavar="COLUMN", default=[], help="labels probed, not trained on"
     )
     tables = commands.add_parser("tables")
     tables.add_argument("folder", type=Path)
+    build = commands.add_parser("build")
+    build.add_argument("family", choices=("gpt2", "bert"))
+    build.add_argument("--out", type=Path, required=True)
     join = commands.add_parser("join")
     join.add_argument("folder", type=Path)
     join.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "join":
         _join(options.folder, options.out)
+        return
+    if options.command == "build":
+        _build(options.family, options.out)
         return
     print_tables(_run(options) if options.command == "run" else Replication.load(options.folder))
 
@@ -94,7 +105,8 @@ def _run(options: argparse.Namespace) -> Replication:
         lambda_geo=0.1 * options.alignment,
         lambda_info=0.1 * options.alignment,
         lambda_curv=0.01 * options.alignment,
-        quirks=Quirks.published() if options.as_published else Quirks(),
+        head_lr=options.head_lr,
+        quirks=(Quirks.published() if options.as_published else Quirks()).also(options.quirks),
     )
     return replicate(
         load_with_head(source, name=name),
@@ -106,6 +118,30 @@ def _run(options: argparse.Namespace) -> Replication:
         out=options.out,
         say=lambda sentence: print(sentence, flush=True),
     )
+
+
+def _build(family: str, out: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer, BertConfig, GPT2Config
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(find_model("demo-decoder" if family == "gpt2" else "demo")[0])
+    if family == "gpt2":
+        config = GPT2Config(vocab_size=len(tokenizer), n_positions=128, n_embd=128, n_layer=6, n_head=4)
+        network = AutoModelForCausalLM.from_config(config)
+    else:
+        sizes = {
+            "hidden_size": 128,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 4,
+            "intermediate_size": 512,
+        }
+        network = AutoModelForMaskedLM.from_config(
+            BertConfig(vocab_size=len(tokenizer), max_position_embeddings=128, **sizes)
+        )
+    network.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    print(f"{family}, {sum(p.numel() for p in network.parameters()):,} random parameters")
 
 
 def _join(folder: Path, out: Path) -> None:

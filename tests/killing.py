@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 
@@ -43,7 +44,10 @@ def main():
             try:
                 work(out)
                 status = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
+                sys.stderr.flush()
                 os._exit(status)
         if patience is not None:
             time.sleep(patience)

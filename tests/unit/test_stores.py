@@ -16,6 +16,7 @@ from msma.corpora import Document, split_documents
 from msma.errors import ConfigError, CorpusError, ScaleError, StorageError
 from msma.extraction import extract, extract_moments
 from msma.extraction.limits import Limits
+from msma.extraction.moments_session import _clear
 from msma.extraction.survey import choose_documents, survey_texts
 from msma.maps import RidgeMap
 from msma.scale_moments import ScaleMoments, assign_split
@@ -207,6 +208,34 @@ def test_an_interrupted_gathering_goes_on(tmp_path):
     for name in ("moments.safetensors", "heldout/shard-00000.safetensors", "heldout/shard-00000.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert ScaleMoments.load(tmp_path / "cut").n == expected.n
+
+
+@pytest.mark.parametrize("first", ["moments.json", "moments.safetensors", "scales.json", "notes.json"])
+def test_a_kill_while_the_last_total_is_cleared_away_loses_nothing(tmp_path, monkeypatch, first):
+    """The kernel names the files of a folder in any order, so that any of them may be gone first."""
+    texts = word_texts(40)
+    gather(texts, out=tmp_path / "whole", block=16)
+
+    def killed(folder):
+        if not (tmp_path / "killed" / "notes.json").is_file():
+            return _clear(folder)
+        for path in folder.rglob(first):
+            path.unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("msma.extraction.moments_session._clear", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gather(texts, out=tmp_path / "killed", block=16)
+    gather(texts, out=tmp_path / "killed", block=16)
+    found, expected = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "killed", tmp_path / "whole")
+    )
+    assert {name: found[name] for name in expected if name.name != ".lock"} == {
+        name: content for name, content in expected.items() if name.name != ".lock"
+    }
+    assert not (tmp_path / "killed" / "parts").exists()
 
 
 def test_more_texts_go_on_where_a_block_ended(tmp_path):

@@ -1,5 +1,6 @@
 """The command that repeats the published protocol: a model fine-tuned so that its scales align, and what that did."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,6 +74,14 @@ def replicate(
     is_as_published: Annotated[
         bool, typer.Option("--as-published", help="Keep what the published code does otherwise.")
     ] = False,
+    quirks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quirk",
+            help="One departure alone: padding_in_means, unshuffled_marginals, parameter_norm, "
+            "undivided_geometry, unmapped_geometry; repeatable, or with commas between.",
+        ),
+    ] = None,
     scales: Annotated[str, typer.Option(help="'thirds', or ranges like '0-2|3-4|5-6'.")] = "thirds",
     labels: Annotated[
         str | None,
@@ -111,7 +120,7 @@ def replicate(
         lambda_curv=lambda_curv,
         estimator=estimator,
         max_tokens=max_tokens,
-        quirks=Quirks.published() if is_as_published else Quirks(),
+        quirks=(Quirks.published() if is_as_published else Quirks()).also(_split(quirks or ())),
     )
     columns = list(dict.fromkeys([*(label_columns or ()), *(heads or {}).values()]))
     source, name = find_model(model)
@@ -192,7 +201,11 @@ def _cell(result: Any, metric: str, name: str, **place: Any) -> str:
 
 
 def _arms(given: list[str] | None) -> tuple[str, ...]:
-    names = [part.strip() for name in given or ("baseline", "full") for part in name.split(",")]
+    return _split(given or ("baseline", "full"))
+
+
+def _split(given: Iterable[str]) -> tuple[str, ...]:
+    names = [part.strip() for name in given for part in name.split(",")]
     return tuple(name for name in names if name)
 
 

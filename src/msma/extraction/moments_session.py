@@ -185,7 +185,11 @@ class MomentsSession(Session):
             return total
         if (folder / "parts").is_dir():
             total.save(folder, notes=self._notes)
-            shutil.rmtree(folder / "parts", ignore_errors=True)
+            # Cleared in any order, a total may lose its numbers and keep the sign of wholeness, and the next run
+            # would trust it: signs first, that of the newest total last.
+            for notes in sorted((folder / "parts").glob("*/notes.json")):
+                notes.unlink(missing_ok=True)
+            _clear(folder / "parts")
         return ScaleMoments.load(folder)
 
 
@@ -206,4 +210,8 @@ def _fingerprint(records: list[Record], window: int) -> str:
 def _remove(folder: Path) -> None:
     """Take the sign of wholeness away first, so that half a removed folder is never taken for a whole one."""
     (folder / "notes.json").unlink(missing_ok=True)
+    _clear(folder)
+
+
+def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)

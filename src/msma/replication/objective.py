@@ -4,7 +4,8 @@ r"""What a joint training minimises: classification at every scale, and the thre
 
 each alignment term summed over the two maps. The terms are those of :mod:`msma.maps.objective`. They look at
 states centred and divided by the root of their batch's mean variance, so that making all states smaller lowers
-none of them; the centre and the spread belong to what is differentiated.
+none of them; the centre and the spread belong to what is differentiated. Two quirks give the geometric term a form
+that does reward a collapse, for comparison.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from msma._types import PAIRS, Pair, Scale
-from msma.maps.objective import CURVATURE_SHARE, SCORED_PAIRS, Prediction, Terms, Weights, map_bending
+from msma.maps.objective import (
+    CURVATURE_SHARE,
+    SCORED_PAIRS,
+    Prediction,
+    Terms,
+    Weights,
+    map_bending,
+    paired_error,
+)
 from msma.replication.model import JointModel, pair_key
 from msma.replication.quirks import Quirks
 from msma.replication.samples import MISSING
@@ -177,7 +186,7 @@ class JointObjective:
                 mapped = standard.apply(map_(source))
                 batch = Prediction(mapped=mapped, mean=mapped, target=standard.apply(target))
                 if self.weights.geo:
-                    add("geo", self.terms[pair].geometry(batch)["geo"])
+                    add("geo", self._geometry(pair, batch, source, target, standard))
                 if self.weights.info:
                     found = self._information(pair, batch)
                     add("info", found["info"])
@@ -187,6 +196,22 @@ class JointObjective:
         if self.weights.curv and self.quirks.parameter_norm:
             parts["curv"] = parameter_norm(self.model.scale_maps)
         return parts
+
+    def _geometry(
+        self,
+        pair: Pair,
+        batch: Prediction,
+        source: Float[Tensor, "samples d_model"],
+        target: Float[Tensor, "samples d_model"],
+        standard: Standard,
+    ) -> Float[Tensor, ""]:
+        if self.quirks.unmapped_geometry:
+            mapped = standard.apply(source)
+            batch = Prediction(mapped=mapped, mean=mapped, target=batch.target)
+        if self.quirks.undivided_geometry:
+            error = paired_error(batch.mapped, batch.target)
+            return error * standard.spread.square() * target.shape[1]
+        return self.terms[pair].geometry(batch)["geo"]
 
     def _information(self, pair: Pair, batch: Prediction) -> dict[str, Float[Tensor, ""]]:
         terms = self.terms[pair]

@@ -1,18 +1,24 @@
 """What the published code does and this project does not, each as a switch of its own, for comparison only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Self
 
 from msma.errors import ConfigError
 
-__all__ = ["Quirks"]
+__all__ = ["PUBLISHED", "Quirks"]
+
+#: Those that are known of the published code.
+PUBLISHED = ("padding_in_means", "unshuffled_marginals", "parameter_norm", "diagonal_kl", "histogram_mi")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quirks:
     r"""Departures of the published code from what it means to compute (``METHOD``, section 10); all off by default.
 
-    One more has no switch: the published figures come from one seed. Train with one seed to have it.
+    One more has no switch: the published figures come from one seed. Train with one seed to have it. The last two
+    are not known of the published code: they are readings of the paper's geometry that reward a collapse, to find
+    out whether an objective that rewards it brings it about.
 
     Args:
         padding_in_means: A text's state is the plain mean over the padded sequence, padding included, every
@@ -29,13 +35,19 @@ class Quirks:
             read by the measures. Off: full covariance, corrected for the sample.
         histogram_mi: Mutual information is that of one 64-bin histogram over all flattened coordinates. Does
             not touch the training; read by the measures. Off: estimators of the information between states.
+        undivided_geometry: Geometry is :math:`E\|f(x) - y\|^2` in the states' own units, without the distances'
+            stress. Making all states smaller then lowers it. Off: shares of the target's variance.
+        unmapped_geometry: No map stands between the scales in the geometric term, :math:`f(x) = x`: states of
+            two scales are pulled onto each other themselves. Off: the map.
 
     Raises:
-        ConfigError: When a switch is neither true nor false.
+        ConfigError: When a switch is neither true nor false, or its name is not known.
 
     Examples:
         >>> Quirks().names, Quirks.published().names[:2]
         ((), ('padding_in_means', 'unshuffled_marginals'))
+        >>> Quirks.of("unmapped_geometry", "diagonal_kl").names
+        ('diagonal_kl', 'unmapped_geometry')
     """
 
     padding_in_means: bool = False
@@ -43,6 +55,8 @@ class Quirks:
     parameter_norm: bool = False
     diagonal_kl: bool = False
     histogram_mi: bool = False
+    undivided_geometry: bool = False
+    unmapped_geometry: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -52,12 +66,39 @@ class Quirks:
 
     @classmethod
     def published(cls) -> Self:
-        """Switch all of them on.
+        """Switch on all that are known of the published code.
 
         Returns:
             The published code's way.
         """
-        return cls(**{field.name: True for field in fields(cls)})
+        return cls.of(*PUBLISHED)
+
+    @classmethod
+    def of(cls, *names: str) -> Self:
+        """Switch on those that are named.
+
+        Args:
+            names: Of the switches.
+
+        Returns:
+            These on, the others off.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"quirk '{name}' came; expected one of {', '.join(known)}")
+        return cls(**dict.fromkeys(names, True))
+
+    def also(self, names: Iterable[str]) -> Self:
+        """Switch on more of them.
+
+        Args:
+            names: Of the switches.
+
+        Returns:
+            Those that were on and these.
+        """
+        return self.of(*self.names, *names)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -26,6 +26,9 @@ CASES = [
     ("info", {"quirks": Quirks(unshuffled_marginals=True)}),
     ("curv", {"quirks": Quirks(parameter_norm=True)}),
     ("all", {"quirks": Quirks.published()}),
+    ("geo", {"quirks": Quirks(undivided_geometry=True)}),
+    ("geo", {"quirks": Quirks(unmapped_geometry=True)}),
+    ("all", {"quirks": Quirks(undivided_geometry=True, unmapped_geometry=True)}),
 ]
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from joint_inputs import LABELS, build, make_documents
 from msma.cli.replicating import _arms, _heads, register
 from msma.errors import ConfigError
+from msma.replication.quirks import PUBLISHED
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,18 @@ def test_tables_numbers_and_figure(inputs, tmp_path):
 def test_as_published_keeps_the_quirks(inputs, tmp_path):
     invoke(inputs, "--arm", "only_info", "--as-published", "--out", str(tmp_path), "--json")
     config = json.loads((tmp_path / "settings.json").read_text())["config"]
-    assert all(config["quirks"].values())
+    assert {name for name, is_on in config["quirks"].items() if is_on} == set(PUBLISHED)
+
+
+def test_one_quirk_is_kept_alone(inputs, tmp_path):
+    invoke(inputs, "--arm", "only_geo", "--quirk", "undivided_geometry", "--out", str(tmp_path), "--json")
+    config = json.loads((tmp_path / "settings.json").read_text())["config"]
+    assert [name for name, is_on in config["quirks"].items() if is_on] == ["undivided_geometry"]
+
+
+def test_an_unknown_quirk_is_refused(inputs, tmp_path):
+    with pytest.raises(ConfigError, match="quirk 'collapse' came; expected one of"):
+        invoke(inputs, "--quirk", "collapse", "--out", str(tmp_path))
 
 
 def test_arms_and_labels_are_read():

@@ -15,6 +15,7 @@ from msma.replication import ARMS, Quirks, ScaleMap, read_scales
 from msma.replication.arms import find_arm
 from msma.replication.objective import Standard, bending_share, parameter_norm, unshuffled_bound
 from msma.replication.pooling import masked_mean
+from msma.replication.quirks import PUBLISHED
 from msma.replication.steps import BatchStep
 
 
@@ -146,6 +147,35 @@ class TestGeometry:
             found[factor] = {name: float(value.detach()) for name, value in parts.items()}
         assert found[0.1] == pytest.approx(found[1.0], rel=1e-6)
 
+    @pytest.mark.parametrize("is_mapped", [True, False])
+    @pytest.mark.parametrize("is_divided", [True, False])
+    def test_each_form_is_its_formula(self, is_mapped, is_divided):
+        quirks = Quirks(undivided_geometry=not is_divided, unmapped_geometry=not is_mapped)
+        joint, objective, samples = make_joint(small(quirks=quirks, isometry=0.0), arm="only_geo")
+        states = joint.read(samples.rows[:8])
+        expected = 0.0
+        for (source, target), map_ in joint.scale_maps.items():
+            x, y = states[source], states[target]
+            x = map_(x).detach() if is_mapped else x
+            # Per text the squared length of the error; divided, the share of the target's variance.
+            error = np.square((x - y).numpy()).sum(axis=1).mean()
+            expected += error / y.numpy().var(axis=0).sum() if is_divided else error
+        found = objective.alignment(states, generator=torch.Generator())["geo"]
+        assert float(found.detach()) == pytest.approx(expected, rel=1e-6)
+
+    def test_undivided_it_rewards_a_collapse(self):
+        """States a tenth as large, with maps that follow: a hundredth of the loss, where divided it stays."""
+        quirks = Quirks(undivided_geometry=True, unmapped_geometry=True)
+        joint, objective, samples = make_joint(small(quirks=quirks), arm="only_geo")
+        states = joint.read(samples.rows[:8])
+        found = [
+            float(
+                objective.alignment({s: f * x for s, x in states.items()}, generator=torch.Generator())["geo"]
+            )
+            for f in (1.0, 0.1)
+        ]
+        assert found[1] == pytest.approx(found[0] / 100, rel=1e-6)
+
     def test_standard_coordinates_have_spread_1(self, rng):
         states = torch.from_numpy(rng.normal(3.0, 5.0, size=(50, 4)))
         found = Standard.of(Standard.of(states).apply(states))
@@ -169,7 +199,14 @@ class TestArms:
 class TestQuirks:
     def test_all_are_off_unless_asked_for(self):
         assert Quirks().names == ()
-        assert len(Quirks.published().names) == 5
+        assert Quirks.published().names == PUBLISHED
+        assert not Quirks.published().undivided_geometry
+
+    def test_they_are_known_by_name(self):
+        found = Quirks.of("histogram_mi").also(["unmapped_geometry"])
+        assert found == Quirks(histogram_mi=True, unmapped_geometry=True)
+        with pytest.raises(ConfigError, match="quirk 'collapse' came; expected one of padding_in_means"):
+            Quirks.of("collapse")
 
     def test_a_switch_is_true_or_false(self):
         with pytest.raises(ConfigError, match="quirk diagonal_kl='yes' came"):
