@@ -78,7 +78,7 @@ class Quirks:
         """Switch on those that are named.
 
         Args:
-            names: Of the switches.
+            *names: Of the switches.
 
         Returns:
             These on, the others off.
