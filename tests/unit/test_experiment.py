@@ -624,7 +624,7 @@ def test_the_command_does_it_all(model_folder, tmp_path, capsys):
     [
         (["--strengths", "a"], "expected numbers with commas"),
         (["--strengths", "nan"], "strength nan"),
-        (["--seeds", "0.5"], "expected numbers with commas"),
+        (["--seeds", "0.5"], "expected whole numbers with commas"),
         (["--kinds", "noisy"], "did you mean 'noise'"),
         (["--scales", "middle"], "scale 'middle'"),
         (["--measure", "beauty"], "measure 'beauty'"),

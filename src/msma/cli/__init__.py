@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from msma._version import __version__
+from msma.cli.arguments import read_fractions
 from msma.cli.bias import register as register_bias
 from msma.cli.comparing import register as register_comparing
 from msma.cli.explaining import register as register_explaining
@@ -205,7 +206,7 @@ def analyze(
     given["label_columns"], given["maps"] = tuple(label_columns or ()), tuple(maps or ())
     given["joint"] = tuple(joint or ())
     given["offload_folder"] = None if offload_folder is None else os.fspath(offload_folder)
-    given["fractions"] = _parse_fractions(fractions)
+    given["fractions"] = read_fractions(fractions)
     settings = _merge_config(context, given, config)
 
     from msma.reporting import write_report
@@ -284,7 +285,7 @@ def extract(
         for n, v in locals().items()
         if n in StudyConfig.__dataclass_fields__
     }
-    given["fractions"] = _parse_fractions(fractions)
+    given["fractions"] = read_fractions(fractions)
     given["label_columns"] = tuple(label_columns or ())
     given["offload_folder"] = None if offload_folder is None else os.fspath(offload_folder)
     found = extract_corpus(
@@ -329,7 +330,7 @@ def scales(
     from msma.states import HiddenStates
     from msma.study import choose_scales
 
-    train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
+    train = HiddenStates.load(states).split(seed=seed, fractions=read_fractions(fractions)).train
     partition = choose_scales(train, method=method, n_votes=n_votes, min_layers=min_layers, seed=seed)
     partition.save(out)
     show_result(partition.to_result(), title=str(partition), as_json=as_json)
@@ -363,7 +364,7 @@ def fit(
         alignment.fit_moments(moments).save(out)
         typer.echo(f"{map} maps fitted on the moments of {moments.n} samples, in {out}")
         return
-    train = HiddenStates.load(states).split(seed=seed, fractions=_parse_fractions(fractions)).train
+    train = HiddenStates.load(states).split(seed=seed, fractions=read_fractions(fractions)).train
     alignment.fit(train, ScalePartition.load(scales)).save(out)
     typer.echo(f"{map} maps fitted on {train.n_samples} samples, in {out}")
 
@@ -447,15 +448,7 @@ def _open_test(folder: Path, *, seed: int, fractions: str) -> Any:
 
     if _holds_moments(folder):
         return ScaleMoments.load(folder).test
-    return HiddenStates.load(folder).split(seed=seed, fractions=_parse_fractions(fractions)).test
-
-
-def _parse_fractions(text: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"fractions '{text}' came; expected three numbers such as 0.6,0.2,0.2") from error
-    return first, second, third
+    return HiddenStates.load(folder).split(seed=seed, fractions=read_fractions(fractions)).test
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

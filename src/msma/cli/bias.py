@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from msma.cli.interventions import _numbers, _read_partition, _write_csv
+from msma.cli.arguments import read_corpus, read_numbers
+from msma.cli.loading import load_audited, read_partition
 from msma.cli.options import (
     AsJson,
     Column,
@@ -25,8 +26,8 @@ from msma.cli.options import (
 )
 from msma.cli.options import Stack as StackOption
 from msma.cli.saying import make_console, speak_on
-from msma.cli.tables import show_result
-from msma.errors import ConfigError, ModelError
+from msma.cli.tables import show_result, write_csv
+from msma.errors import ConfigError
 
 #: Widest name of a test in the table.
 _LONGEST = 46
@@ -107,12 +108,14 @@ def bias(
         "winobias": () if winobias is None else read_winobias(*_two_files(winobias)),
         "erase": _read_scales(erase),
         "methods": tuple(part.strip() for part in methods.split(",") if part.strip()),
-        "strengths": _numbers(strengths, what="strengths", kind=float),
-        "documents": _read_documents(texts, column, label_columns, max_documents),
+        "strengths": read_numbers(strengths, what="strengths", kind=float),
+        "documents": read_corpus(
+            texts, column=column, label_columns=label_columns, max_documents=max_documents
+        ),
         "label": label_columns[0] if label_columns else None,
     }
     needs_head = bool(given["crows"] or given["stereoset"] or given["winobias"])
-    loaded = _load(
+    loaded = load_audited(
         model,
         needs_head=needs_head,
         revision=revision,
@@ -123,35 +126,18 @@ def bias(
     audit = audit_bias(
         loaded,
         out=out,
-        partition=None if partition == "fused" else _read_partition(partition, loaded, stack=stack.value),
+        partition=None if partition == "fused" else read_partition(partition, loaded, stack=stack.value),
         stack=stack.value,
         seed=seed,
         say=speak_on(console),
         **given,
     )
     save_figures(audit, out / "figures")
-    _write_csv(out / "results.csv", audit.to_result().to_records())
+    write_csv(out / "results.csv", audit.to_result().to_records())
     if as_json:
         show_result(audit.to_result(), title="bias", as_json=True)
         return
     _show(console, audit, out)
-
-
-def _load(model: str, *, needs_head: bool, **options: Any) -> Any:
-    """Load a model with its language head where it has one; without one what needs none can still be done."""
-    from msma.models import load_model, load_with_head
-    from msma.study import find_model
-
-    source, name = find_model(model)
-    if not needs_head:
-        return load_with_head(source, name=name, **options)
-    try:
-        return load_model(source, name=name, has_head=True, **options)
-    except ModelError as error:
-        raise ModelError(
-            f"{str(error).rstrip('.')}; CrowS-Pairs, StereoSet and WinoBias need one: leave them out, and "
-            "association tests, where the bias lives and --erase remain"
-        ) from error
 
 
 def _two_files(given: str) -> tuple[str, str]:
@@ -172,30 +158,6 @@ def _read_scales(given: str | None) -> tuple[str, ...]:
     if not names or not set(names) <= set(SCALES):
         raise ConfigError(f"--erase '{given}' came; expected all, or some of {', '.join(SCALES)}")
     return names
-
-
-def _read_documents(
-    given: str,
-    column: str | None,
-    label_columns: list[str] | None,
-    max_documents: int | None,
-    *,
-    id_column: str | None = None,
-) -> Any:
-    from msma.corpora import demo_corpus, read_documents
-
-    if given == "demo":
-        if max_documents is not None and max_documents < 1:
-            raise ConfigError(f"max_documents {max_documents} came; expected 1 or more")
-        return list(demo_corpus())[:max_documents]
-    corpus = read_documents(
-        given,
-        column=column,
-        id_column=id_column,
-        label_columns=tuple(label_columns or ()),
-        max_documents=max_documents,
-    )
-    return list(corpus)
 
 
 def _show(console: Console, audit: Any, out: Path) -> None:

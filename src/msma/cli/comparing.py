@@ -12,7 +12,7 @@ from rich.table import Table
 from msma._types import SCALES
 from msma.cli.options import AsJson, Seed
 from msma.cli.saying import make_console, speak_on
-from msma.cli.tables import _short, show_result
+from msma.cli.tables import short, show_result
 from msma.results import Row
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def _cross_table(comparison: "StudyComparison") -> Table:
         knn = rows.row("cross_knn", source=scale, target=scale)
         there = rows.row("cross_r2", source=scale, map=f"{first} → {second}")
         back = rows.row("cross_r2", source=scale, map=f"{second} → {first}")
-        cells = (_short(cka.value), _ends(cka), _short(cka.null), _short(knn.value), _short(knn.null))
-        table.add_row(scale, *cells, _short(there.value), _short(back.value))
+        cells = (short(cka.value), _ends(cka), short(cka.null), short(knn.value), short(knn.null))
+        table.add_row(scale, *cells, short(there.value), short(back.value))
     return table
 
 
@@ -107,7 +107,7 @@ def _map_table(comparison: "StudyComparison") -> Table:
             place = {"source": row.source, "target": row.target, "split": row.split}
             one, other = (comparison.table.row(metric, map=name, **place) for name in (first, second))
             name = f"{metric}: {row.source} → {row.target}"
-            table.add_row(name, _short(one.value), _short(other.value), _short(row.value), _ends(row))
+            table.add_row(name, short(one.value), short(other.value), short(row.value), _ends(row))
     return table
 
 
@@ -116,7 +116,7 @@ def _text_table(comparison: "StudyComparison", *, top: int) -> Table:
     for text in comparison.texts[:top]:
         words = " ".join(text.text.split())
         words = words if len(words) <= _LONGEST else words[:_LONGEST].rstrip() + "…"
-        cells = (_short(text.first), _short(text.second), f"{text.difference:+.3f}")
+        cells = (short(text.first), short(text.second), f"{text.difference:+.3f}")
         table.add_row(f"{text.source} → {text.target}\n{escape(words)}", *cells)
     return table
 
@@ -135,4 +135,4 @@ def _span(ends: Sequence[int]) -> str:
 
 
 def _ends(row: Row) -> str:
-    return "–" if row.low is None else f"{_short(row.low)} … {_short(row.high)}"
+    return "–" if row.low is None else f"{short(row.low)} … {short(row.high)}"

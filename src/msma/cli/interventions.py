@@ -1,6 +1,5 @@
 """The command of the intervention experiment: what disturbing one scale does to what a model writes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from msma.cli.arguments import read_numbers, read_texts, split_names
+from msma.cli.loading import read_partition
 from msma.cli.options import (
     AsJson,
     Column,
@@ -22,6 +23,7 @@ from msma.cli.options import (
 )
 from msma.cli.options import Stack as StackOption
 from msma.cli.saying import make_console, speak_on
+from msma.cli.tables import show_result, write_csv
 from msma.errors import ConfigError, MissingExtraError
 
 #: Prompts taken from the demonstration corpus: every so many paragraphs, so many words.
@@ -94,8 +96,8 @@ def intervene(
     if (towards is None) != (away_from is None):
         raise ConfigError("only one of --towards and --away-from came; a direction needs texts for both ends")
     numbers, chance = (
-        _numbers(strengths, what="strengths", kind=float),
-        _numbers(seeds, what="seeds", kind=int),
+        read_numbers(strengths, what="strengths", kind=float),
+        read_numbers(seeds, what="seeds", kind=int),
     )
     source, name = find_model(model)
     loaded = load_model(
@@ -108,10 +110,10 @@ def intervene(
         has_head=True,
     )
     texts = _read_prompts(loaded, prompts, column=column, most=max_prompts, n_tokens=prompt_tokens, say=say)
-    chosen = _read_partition(partition, loaded, stack=stack.value)
+    chosen = read_partition(partition, loaded, stack=stack.value)
     direction = None
     if towards is not None and away_from is not None:
-        ends = [_texts(path) for path in (towards, away_from)]
+        ends = [read_texts(path) for path in (towards, away_from)]
         direction = Direction.between(
             loaded, *ends, stack=stack.value, name=f"{towards.stem}-{away_from.stem}"
         )
@@ -137,11 +139,9 @@ def intervene(
     )
     result = experiment.to_result()
     result.save(out / "results.json")
-    _write_csv(out / "effects.csv", experiment.to_records())
+    write_csv(out / "effects.csv", experiment.to_records())
     page = write_summary(experiment, out)
     if as_json:
-        from msma.cli.tables import show_result
-
         show_result(result, title="intervention", as_json=True)
         return
     _show(console, experiment)
@@ -149,22 +149,8 @@ def intervene(
     console.print(f"all numbers: {out / 'effects.csv'}, {out / 'results.json'}", soft_wrap=True, markup=False)
 
 
-def _numbers(text: str, *, what: str, kind: Any) -> tuple[Any, ...]:
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError as error:
-        example = "0.05,0.1,0.2" if kind is float else "0,1,2"
-        raise ConfigError(f"{what} '{text}' came; expected numbers with commas, such as {example}") from error
-
-
 def _names(text: str) -> str | tuple[str, ...]:
-    return text if text == "all" else tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _texts(path: Path) -> list[str]:
-    from msma.corpora import read_documents
-
-    return [document.text for document in read_documents(path)]
+    return text if text == "all" else split_names([text])
 
 
 def _read_prompts(
@@ -199,26 +185,6 @@ def _cut(tokenizer: Any, text: str, n_tokens: int) -> str:
         if len(ids) <= n_tokens
         else str(tokenizer.decode(ids[:n_tokens], skip_special_tokens=True)).strip()
     )
-
-
-def _read_partition(given: str, loaded: Any, *, stack: Any) -> Any:
-    from msma.interventions.sites import find_sites
-    from msma.scales import ScalePartition, published_partition
-
-    n_layers = find_sites(loaded.network, stack=stack).stack.n_layers
-    if given == "thirds":
-        return ScalePartition.thirds(n_layers)
-    if given == "published":
-        found = published_partition(loaded.architecture, n_layers)
-        if found is None:
-            raise ConfigError(
-                f"nothing was published for a {loaded.architecture} of {n_layers} layer entries; give ranges, a "
-                "file written by 'msma scales', or 'thirds'"
-            )
-        return found
-    if "|" in given:
-        return ScalePartition.parse(given, n_layers=n_layers)
-    return ScalePartition.load(given)
 
 
 def _load_alignment(folder: Path | None) -> Any:
@@ -275,16 +241,3 @@ def _show(console: Console, experiment: Any) -> None:
         console.print("", table)
         more = f"; {len(found) - 20} more in effects.csv" if len(found) > 20 else ""
         console.print(f"* beyond its control as well (Holm, 5 %){more}")
-
-
-def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    import csv
-    import io
-
-    from msma.storage import write_text
-
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    write_text(path, buffer.getvalue())

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from msma.cli.arguments import read_fractions, read_numbers
 from msma.cli.options import AsJson, Device, Fractions, Reduction, ReductionChoice, Seed, StatesDir
 from msma.cli.saying import make_console, speak_on
-from msma.cli.tables import show_result
-from msma.errors import ConfigError
+from msma.cli.tables import show_result, write_csv
 from msma.results import Result, Row, format_cell
 
 ScalesFile = Annotated[Path, typer.Option(help="File written by 'msma scales'.")]
@@ -59,7 +59,7 @@ def ablate(
         _split(states, seed=seed, fractions=fractions),
         ScalePartition.load(scales),
         map=_learned_map(max_epochs, device),
-        seeds=_numbers(seeds),
+        seeds=read_numbers(seeds, what="seeds", kind=int),
         arms=tuple(arms or ARMS),
         metrics=tuple(metrics or READINGS),
         reduction=reduction.value,
@@ -133,7 +133,7 @@ def tune(
     _write(
         out, "pareto", result, result, sentences, found.plot(), title="Search of the learned map's settings"
     )
-    _write_csv(out / "trials.csv", found.to_records())
+    write_csv(out / "trials.csv", found.to_records())
     if as_json:
         show_result(result, title="tuning", as_json=True)
         return
@@ -154,22 +154,7 @@ def tune(
 def _split(states: Path, *, seed: int, fractions: str) -> Any:
     from msma.states import HiddenStates
 
-    return HiddenStates.load(states).split(seed=seed, fractions=_shares(fractions))
-
-
-def _shares(text: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"fractions '{text}' came; expected three numbers such as 0.6,0.2,0.2") from error
-    return first, second, third
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"seeds '{text}' came; expected whole numbers such as 0,1,2,3,4") from error
+    return HiddenStates.load(states).split(seed=seed, fractions=read_fractions(fractions))
 
 
 def _learned_map(max_epochs: int | None, device: str) -> Any:
@@ -224,7 +209,7 @@ def _write(
     from msma.storage import write_text
 
     result.save(out / "results.json")
-    _write_csv(out / "results.csv", result.to_records())
+    write_csv(out / "results.csv", result.to_records())
     save_figure(axes, out / name)
     light, dark = ("".join(f"--{n}: {c};" for n, c in colours.items()) for colours in (LIGHT, DARK))
     style = (
@@ -243,16 +228,3 @@ def _write(
         f"<style>{style}</style><h1>{html.escape(title)}</h1><ul>{items}</ul>{figure}"
         f"<div>{shown._repr_html_()}</div></html>\n",
     )
-
-
-def _write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    import csv
-    import io
-
-    from msma.storage import write_text
-
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    write_text(path, buffer.getvalue())

@@ -1,6 +1,5 @@
 """The command that repeats the published protocol: a model fine-tuned so that its scales align, and what that did."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,8 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from msma.cli.bias import _read_documents
-from msma.cli.interventions import _numbers
+from msma.cli.arguments import read_corpus, read_numbers, split_names
 from msma.cli.options import (
     AsJson,
     Column,
@@ -22,7 +20,7 @@ from msma.cli.options import (
     Texts,
 )
 from msma.cli.saying import make_console, speak_on
-from msma.cli.tables import _short, show_result
+from msma.cli.tables import short, show_result
 from msma.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,15 +118,17 @@ def replicate(
         lambda_curv=lambda_curv,
         estimator=estimator,
         max_tokens=max_tokens,
-        quirks=(Quirks.published() if is_as_published else Quirks()).also(_split(quirks or ())),
+        quirks=(Quirks.published() if is_as_published else Quirks()).also(split_names(quirks or ())),
     )
     columns = list(dict.fromkeys([*(label_columns or ()), *(heads or {}).values()]))
     source, name = find_model(model)
     done = run(
         load_with_head(source, name=name, device=device),
-        _read_documents(data, column, columns, max_documents, id_column=id_column),
+        read_corpus(
+            data, column=column, label_columns=columns, max_documents=max_documents, id_column=id_column
+        ),
         arms=_arms(arms),
-        seeds=_numbers(seeds, what="seeds", kind=int),
+        seeds=read_numbers(seeds, what="seeds", kind=int),
         config=config,
         partition=scales,
         labels=heads,
@@ -197,16 +197,11 @@ def show_replication(console: Console, done: "Replication") -> None:
 
 def _cell(result: Any, metric: str, name: str, **place: Any) -> str:
     found = result.where(metric=metric, map=name, **place).rows
-    return _short(found[0].value) if found else "–"
+    return short(found[0].value) if found else "–"
 
 
 def _arms(given: list[str] | None) -> tuple[str, ...]:
-    return _split(given or ("baseline", "full"))
-
-
-def _split(given: Iterable[str]) -> tuple[str, ...]:
-    names = [part.strip() for name in given for part in name.split(",")]
-    return tuple(name for name in names if name)
+    return split_names(given or ("baseline", "full"))
 
 
 def _heads(given: str) -> dict[Any, str]:

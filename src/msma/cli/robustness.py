@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from msma.cli.bias import _load, _read_documents
-from msma.cli.interventions import _numbers, _read_partition, _write_csv
+from msma.cli.arguments import read_corpus, read_numbers, read_texts
+from msma.cli.loading import load_audited, read_partition
 from msma.cli.options import (
     AsJson,
     Column,
@@ -26,7 +26,7 @@ from msma.cli.options import (
 )
 from msma.cli.options import Stack as StackOption
 from msma.cli.saying import make_console, speak_on
-from msma.cli.tables import show_result
+from msma.cli.tables import show_result, write_csv
 from msma.errors import ConfigError
 
 _DEFAULT = "keyboard,ocr,misspelling,case,punctuation,spacing,deletion,order,shuffle,negation"
@@ -95,13 +95,21 @@ def robustness(
     console = make_console(is_quiet=as_json)
     # Everything that can be wrong in a file is found before the model is loaded.
     chosen = _choose(
-        perturbations, _numbers(strengths, what="strengths", kind=float), misspellings, paraphrases, negations
+        perturbations,
+        read_numbers(strengths, what="strengths", kind=float),
+        misspellings,
+        paraphrases,
+        negations,
     )
-    documents = _read_documents(
-        texts, column, [labels] if labels and texts != "demo" else None, max_documents, id_column=id_column
+    documents = read_corpus(
+        texts,
+        column=column,
+        label_columns=[labels] if labels and texts != "demo" else None,
+        max_documents=max_documents,
+        id_column=id_column,
     )
     others = None if foreign is None else _read_foreign(foreign)
-    loaded = _load(
+    loaded = load_audited(
         model,
         needs_head=False,
         revision=revision,
@@ -116,7 +124,7 @@ def robustness(
         label=labels,
         foreign=others,
         unit=unit,  # type: ignore[arg-type]
-        partition=None if partition == "fused" else _read_partition(partition, loaded, stack=stack.value),
+        partition=None if partition == "fused" else read_partition(partition, loaded, stack=stack.value),
         alpha=alpha,
         out=out,
         stack=stack.value,
@@ -124,7 +132,7 @@ def robustness(
         say=speak_on(console),
     )
     save_figures(audit, out / "figures")
-    _write_csv(out / "results.csv", audit.to_result().to_records())
+    write_csv(out / "results.csv", audit.to_result().to_records())
     if detector_out is not None:
         with atomic_path(detector_out) as temporary:
             temporary.write_bytes((out / "detector.safetensors").read_bytes())
@@ -156,14 +164,12 @@ def _choose(
 
 
 def _read_foreign(given: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    from msma.corpora import read_documents
-
     found = {}
     for one in given:
         name, _, path = one.partition("=")
         if not name.strip() or not path.strip():
             raise ConfigError(f"--foreign '{one}' came; expected NAME=FILE, such as german=german.txt")
-        found[name.strip()] = tuple(document.text for document in read_documents(path.strip()))
+        found[name.strip()] = tuple(read_texts(path.strip()))
     return found
 
 

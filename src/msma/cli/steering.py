@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from msma.cli.interventions import _numbers, _texts
+from msma.cli.arguments import read_numbers, read_texts
 from msma.cli.options import AsJson, Model, Seed
 from msma.cli.saying import make_console, speak_on
 from msma.cli.tables import show_result
@@ -49,15 +49,15 @@ def steer(
     from msma.study import find_model
 
     console = make_console(is_quiet=as_json)
-    sides = [given if given in DEMONSTRATIONS else _texts(Path(given)) for given in (towards, away_from)]
+    sides = [given if given in DEMONSTRATIONS else read_texts(Path(given)) for given in (towards, away_from)]
     source, name = find_model(model)
     steering = choose(
         load_model(source, name=name, has_head=True),
         *sides,
         scale=scale,  # type: ignore[arg-type]
-        strengths=_numbers(strengths, what="strengths", kind=float),
-        prompts=None if prompts is None else _texts(prompts),
-        seeds=_numbers(seeds, what="seeds", kind=int),
+        strengths=read_numbers(strengths, what="strengths", kind=float),
+        prompts=None if prompts is None else read_texts(prompts),
+        seeds=read_numbers(seeds, what="seeds", kind=int),
         max_loss=max_loss,
         max_new_tokens=max_new_tokens,
         temperature=temperature,

@@ -62,15 +62,26 @@ def _pair_table(rows: Sequence[Row]) -> Table:
             continue
         first = before[metric].value if metric in before else None
         arrow = {"higher": "↑", "lower": "↓"}.get(shown.better, "")
-        interval = "–" if shown.low is None else f"{_short(shown.low)} … {_short(shown.high)}"
+        interval = "–" if shown.low is None else f"{short(shown.low)} … {short(shown.high)}"
         units = ", nats" if shown.units == "nats" else ""
-        cells = map(_short, (shown.null, shown.floor, shown.ceiling))
-        table.add_row(f"{metric}{units} {arrow}", _short(first), _short(shown.value), interval, *cells)
+        cells = map(short, (shown.null, shown.floor, shown.ceiling))
+        table.add_row(f"{metric}{units} {arrow}", short(first), short(shown.value), interval, *cells)
     return table
 
 
-def _short(value: float | None) -> str:
-    """Write a number in at most six characters where it can be."""
+def short(value: float | None) -> str:
+    """Write a number in at most six characters where it can be.
+
+    Args:
+        value: The number; ``None`` where there is none.
+
+    Returns:
+        Its digits, or a dash.
+
+    Examples:
+        >>> short(0.12345), short(12.345), short(12345.6), short(None)
+        ('0.123', '12.3', '12346', '–')
+    """
     if value is None:
         return "–"
     if abs(value) >= 1000:
@@ -107,3 +118,22 @@ def show_study(console: Console, out: Path, report: Path) -> None:
         console.print(_pair_table([row for row in rows if row.metric in _HEADLINES]), "")
     console.print(f"report: [bold]{escape(str(report))}[/bold]", soft_wrap=True)
     console.print(f"all numbers: {out / 'results.json'}, {out / 'results.csv'}", soft_wrap=True, markup=False)
+
+
+def write_csv(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write records as CSV, atomically.
+
+    Args:
+        path: The file.
+        records: One or more, all with the keys of the first.
+    """
+    import csv
+    import io
+
+    from msma.storage import write_text
+
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    write_text(path, buffer.getvalue())

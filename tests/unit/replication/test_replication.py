@@ -1,11 +1,6 @@
 """A replication from end to end on a tiny model: run, stopped, gone on with, saved, drawn, told."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +11,7 @@ from msma.replication import replication as module
 from msma.replication.measurement import Key
 from msma.replication.record import Cell, Replication
 from msma.replication.replication import replicate
+from process_launcher import launch
 
 ARMS = ("baseline", "full")
 
@@ -186,37 +182,17 @@ class TestFigure:
             plot_collapse_course({"full": [{}]})
 
 
-def launch(out, n):
-    """Start processes as ``accelerate launch --cpu --num_processes n`` does."""
-    script = Path(__file__).parents[2] / "replication_processes.py"
-    common = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    if n > 1:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
-        common |= {"WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        common |= {"ACCELERATE_USE_CPU": "true"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(out)],
-            env={**common, **({"RANK": str(k), "LOCAL_RANK": str(k)} if n > 1 else {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for k in range(n)
-    ]
-    said = [process.communicate(timeout=600)[0] for process in started]
-    assert all(process.returncode == 0 for process in started), "\n".join(said)
+def run_processes(out, n):
+    launch("replication_processes.py", out, n)
     return Replication.load(out)
 
 
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds_and_go_on(tmp_path):
-    one, two = launch(tmp_path / "one", 1), launch(tmp_path / "two", 2)
+    one, two = run_processes(tmp_path / "one", 1), run_processes(tmp_path / "two", 2)
     for mine, yours in zip(one.cells, two.cells, strict=True):
         assert (mine.arm, mine.seed, mine.collapse.verdict) == (yours.arm, yours.seed, yours.collapse.verdict)
         for key, reading in mine.after.readings.items():
             if key.metric in ("effective_rank", "cka", "kl_diagonal"):
                 assert reading.value == pytest.approx(yours.after.readings[key].value, rel=1e-3)
-    assert launch(tmp_path / "two", 2) == two
+    assert run_processes(tmp_path / "two", 2) == two
