@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 	$(BIN)/msma steer demo-decoder --towards demo-sea --away-from demo-home --strengths 0.03,0.06,0.1 --max-new-tokens 32 --temperature 0.6 --out $(DEMO)/steering
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m ""

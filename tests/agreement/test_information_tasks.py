@@ -74,6 +74,7 @@ def test_additive_truths_by_quadrature(width):
     assert entropy - math.log(2 * width) == pytest.approx(TASKS[f"1v1-additive-{width}"].mi, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_mixture_by_quadrature():
     weights, means, spread = [0.5, 0.5], [[-1.0, -1.0], [1.0, 1.0]], 0.8
     value, error, _ = mixture(weights, means, np.full((2, 2), spread))

@@ -147,6 +147,7 @@ def test_tests_of_one_label_are_told_apart_by_their_names():
     assert "weat7" not in words
 
 
+@pytest.mark.slow
 def test_a_label_too_long_for_its_place_is_cut():
     rows = [replace(row, label="m" * 90) for row in make_associations().rows]
     for width in (plotting.COLUMN, plotting.PAGE):

@@ -404,6 +404,7 @@ def test_an_audit_is_read_as_it_was_written(tmp_path):
     assert list(record.scores) == ["crows", "stereoset"]
 
 
+@pytest.mark.slow
 def test_figures_of_the_audit_are_written_for_papers(tmp_path):
     from msma.reporting.figures import save_drawings
 

@@ -108,6 +108,7 @@ def test_what_the_record_does_not_know_is_left_out(record):
     assert caption.text.count("Model unknown") == 1
 
 
+@pytest.mark.slow
 def test_captions_lie_beside_the_figures_in_the_formats_asked_for(record, tmp_path, monkeypatch):
     few = {name: drawing for name, drawing in list_drawings(record).items() if name in ("bands", "maps")}
     monkeypatch.setattr("msma.reporting.figures.list_drawings", lambda _: few)

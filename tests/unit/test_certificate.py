@@ -192,6 +192,7 @@ def quadrature_kl(first, second, sigma):
     return trapezoid(np.exp(p) * (p - q), grid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.4, 2.0])
 def test_the_bound_holds_for_laws_that_are_not_gaussian(sigma):
     for name, first in SHAPES.items():
@@ -643,6 +644,7 @@ def test_many_samples_are_thinned_and_seeds_fix_everything(rng, monkeypatch):
     assert found == certify(alignment, test, sigmas=[1.0])
 
 
+@pytest.mark.slow
 def test_curved_maps_are_certified_with_what_was_seen(rng):
     train, _, test = make_states(rng, sentences=1).split()
     found = certify(Alignment(WavyMap(a=0.3)).fit(train, PARTITION), test, sigmas=[1.0])
@@ -655,6 +657,7 @@ def test_curved_maps_are_certified_with_what_was_seen(rng):
     assert not opaque.table.where(metric="error_composed").rows
 
 
+@pytest.mark.slow
 def test_both_directions_are_certified_each_with_its_own_parts(rng):
     train, _, test = make_states(rng, n=450, sentences=1).split()
     decoding = (("global", "intermediate"), ("intermediate", "local"))

@@ -51,6 +51,7 @@ def test_the_untouched_folder_is_sound(folder):
     ]
 
 
+@pytest.mark.slow
 def test_every_changed_byte_is_found_and_its_file_named(folder, rng):
     files = read_bytes(folder)
     weights = np.array([len(content) for content in files.values()], dtype=float)

@@ -158,6 +158,7 @@ def test_a_folder_is_as_large_as_estimated(tmp_path, name, store):
     assert cost.passes == (1.3 if store == "scales" else 1.0)
 
 
+@pytest.mark.slow
 def test_a_folder_of_moments_is_as_large_as_estimated(tmp_path):
     (family,) = (family for family in ALL_FAMILIES if family.name == "gpt2")
     network = family.build()

@@ -515,6 +515,7 @@ def test_heads_that_share_keys_are_the_same_heads_with_a_cache(operation, tokens
     assert written[0] != generate(loaded, FEW, max_new_tokens=12)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_or_was_done_is_left_out(chance):
     found = run_experiment(
         chance, PARTITION, FEW, kinds=["heads"], strengths=(1e-6, 0.5, 0.6), measures=["nats"], **QUICK
@@ -579,6 +580,7 @@ def test_the_page_escapes_what_models_write(quick, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_study_shows_the_experiment_within_it(quick, tmp_path):
     found, _ = quick
     study = make_study_folder(tmp_path / "study")
@@ -600,6 +602,7 @@ def model_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_does_it_all(model_folder, tmp_path, capsys):
     (tmp_path / "p.txt").write_text("\n".join([*FEW, FEW[0]]))
     for name, words in (("a.txt", "river boat"), ("b.txt", "dog bird")):

@@ -89,6 +89,7 @@ def test_an_interrupted_merge_goes_on(tmp_path, monkeypatch):
     np.testing.assert_array_equal(merged.layers(range(5)), expected)
 
 
+@pytest.mark.slow
 def test_moments_merged_are_those_of_all_texts(tmp_path):
     texts = [Document(text, f"d{n}") for n, text in enumerate(word_texts(80))]
     whole = gather(texts, tmp_path / "whole")

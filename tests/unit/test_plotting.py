@@ -104,6 +104,7 @@ def test_an_inline_figure_is_whole_xml_without_colours_or_fonts_of_its_own(name)
         assert reference in ids
 
 
+@pytest.mark.slow
 def test_every_variable_of_a_figure_has_a_light_and_a_dark_colour():
     assert set(LIGHT) == set(DARK)
     used = set()
@@ -113,6 +114,7 @@ def test_every_variable_of_a_figure_has_a_light_and_a_dark_colour():
     assert used <= set(LIGHT)
 
 
+@pytest.mark.slow
 def test_matplotlib_is_left_as_it_was(tmp_path):
     before = dict(mpl.rcParams)
     for draw in FIGURES.values():

@@ -189,6 +189,7 @@ def test_figures_are_written_for_papers(study, report):
     assert report == study / "report.html"
 
 
+@pytest.mark.slow
 def test_figures_go_where_they_are_told(study, tmp_path):
     files = save_figures(study, out=tmp_path / "paper")
     assert {file.parent for file in files} == {tmp_path / "paper"}

@@ -49,6 +49,7 @@ def test_jackknife_covers_a_variance_with_clustered_documents():
     assert 0.90 <= _coverage(make, truth=2.0) <= 0.985
 
 
+@pytest.mark.slow
 def test_bootstrap_covers_a_mean_with_clustered_documents_where_samples_would_not():
     documents = np.repeat(np.arange(50), 6)
 

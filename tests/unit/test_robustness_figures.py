@@ -57,6 +57,7 @@ FIGURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [plotting.COLUMN, plotting.PAGE])
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_text_lies_within_the_figure_and_is_large_enough(name, width):

@@ -448,6 +448,7 @@ def test_rows_without_what_a_figure_draws_have_no_figure(tmp_path):
     assert list(list_robustness(read_robustness(home))) == []
 
 
+@pytest.mark.slow
 def test_figures_of_the_audit_are_written_for_papers(study, tmp_path):
     from msma.reporting.figures import save_drawings
 

@@ -310,6 +310,7 @@ def test_a_run_is_stopped_where_it_writes_more_than_foreseen(tmp_path):
     assert read(iter(texts), out=tmp_path, max_disk="1 GB").n_samples == 64
 
 
+@pytest.mark.slow
 def test_windows_shrink_until_memory_suffices(tmp_path):
     from msma.extraction.shard_session import ShardSession
 

@@ -80,6 +80,7 @@ def test_probes_find_what_the_words_tell(finished):
     assert abs(probes.row("probe_topic", target="local").null - 0.5) < 0.3
 
 
+@pytest.mark.slow
 def test_the_same_command_again_changes_nothing(finished, capsys):
     out, command = finished
     before = {
@@ -122,6 +123,7 @@ def test_other_settings_in_the_same_folder_are_refused(finished, capsys):
     assert "choose another folder" in error
 
 
+@pytest.mark.slow
 def test_the_report_can_be_written_again(finished, capsys):
     out, _ = finished
     (out / "report.html").unlink()
@@ -132,11 +134,10 @@ def test_the_report_can_be_written_again(finished, capsys):
 @pytest.mark.parametrize(
     "broken",
     [
-        "find_scales",
         "evaluate",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("compare_maps", "describe_manifold", "make_clouds")
+            for name in ("find_scales", "compare_maps", "describe_manifold", "make_clouds")
         ),
     ],
 )

@@ -53,6 +53,7 @@ def test_parts_of_a_word_stand_together():
     assert _texts(plot_tokens(["un", "##tie", "##"], scores))[1:4] == ["un", "tie", "##"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [COLUMN, PAGE])
 def test_long_texts_wrap_within_the_figure_and_are_cut_with_a_word(width):
     tokens = [f"word{number}" for number in range(400)] + ["w" * 200]

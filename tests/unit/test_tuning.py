@@ -121,6 +121,7 @@ def test_a_seed_fixes_a_search_of_one_process(splits, found):
     assert plain(search(splits, seed=1)) != plain(found)[:8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["study.journal", "study.db"])
 def test_it_goes_on_where_it_stopped_and_as_it_would_have_gone(splits, tmp_path, file):
     first = search(splits, n_trials=5, out=tmp_path, storage=tmp_path / file)
@@ -150,6 +151,7 @@ def test_what_a_kill_leaves_behind_is_put_right(splits, tmp_path):
     assert [(t.params, t.values) for t in found.trials] == [(t.params, t.values) for t in whole.trials]
 
 
+@pytest.mark.slow
 def test_two_searches_do_not_share_a_file(splits, tmp_path):
     search(splits, n_trials=2, out=tmp_path)
     code = (

@@ -240,6 +240,7 @@ def test_without_a_folder_nothing_is_written(model, tmp_path, monkeypatch):
     assert not any("found in" in words for words in said)
 
 
+@pytest.mark.slow
 def test_scales_are_found_where_none_are_given(tmp_path):
     bare = LoadedModel(FAMILIES["bert"].build(), make_tokenizer("both"), "bare", None)
     found = audit_bias(
@@ -269,6 +270,7 @@ def test_a_model_without_a_head_is_told_what_can_be_run(asked, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_model_without_a_head_is_audited_in_its_states(tmp_path):
     bare = LoadedModel(FAMILIES["bert"].build(), make_tokenizer("both"), "bare", None)
     given = settings(

@@ -88,6 +88,7 @@ def command(given, *extra, **changes):
     return ["bias", given["model"], *typed, *extra]
 
 
+@pytest.mark.slow
 def test_a_whole_run(given, tmp_path, capsys):
     arguments = command(
         given,
@@ -162,6 +163,7 @@ def test_a_run_with_the_fewest_options(given, tmp_path, monkeypatch, capsys):
     assert BiasAudit.load(tmp_path / "bias").partition.n_layers == 5
 
 
+@pytest.mark.slow
 def test_names_in_brackets_are_printed_as_they_are(given, tmp_path, capsys):
     lists = write_json(
         tmp_path / "l.json", {**LISTS, "name": "[/bold]", "names": ["[x", "[/y]", "[red]a", "b]"]}
@@ -292,6 +294,7 @@ def test_a_model_without_a_head_is_told_what_can_be_run(given, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_model_without_a_head_is_audited_without_language_tests(given, tmp_path, capsys):
     from families import ALL_FAMILIES
     from tiny import make_tokenizer

@@ -59,6 +59,7 @@ def published_masked(loaded, one, other):
     return sums
 
 
+@pytest.mark.slow
 def test_masked_scores_are_the_published_ones_on_real_pairs(real_pairs):
     loaded = random_encoder()
     score = crows_score(loaded, real_pairs, batch_rows=50)

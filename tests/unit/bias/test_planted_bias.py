@@ -52,6 +52,7 @@ def test_it_is_found_among_words_that_differ_in_other_ways_too():
     assert np.mean([p < 0.05 for p, _ in outside]) <= 0.25
 
 
+@pytest.mark.slow
 def test_p_is_uniform_where_pairs_share_no_direction():
     """Differences of people that have any direction, the same one in all that is said of them, plus some noise."""
     rng = np.random.default_rng(0)
@@ -76,6 +77,7 @@ def test_what_pairs_of_one_document_share_is_no_agreement():
     assert abs(np.mean([found.value for found in values])) < 0.01
 
 
+@pytest.mark.slow
 def test_agreement_is_unbiased_and_its_interval_holds():
     rng = np.random.default_rng(1)
     people, frames = np.tile(np.arange(20), 5), np.repeat(np.arange(5), 20)

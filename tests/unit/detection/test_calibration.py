@@ -41,6 +41,7 @@ def _tolerance(alpha, *, n_clean, n_new):
     return 3 * np.sqrt(alpha * (1 - alpha) * (1 / (n_clean + 2) + 1 / n_new) / SEEDS)
 
 
+@pytest.mark.slow
 def test_false_alarms_of_the_detector_keep_their_bound():
     rates, n_clean = [], 100
     for seed in range(SEEDS):

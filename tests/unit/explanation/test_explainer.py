@@ -181,6 +181,7 @@ def test_an_unfinished_study_is_said_to_be_one(tmp_path, capsys):
     assert "holds no finished study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_gets_its_study_first_and_keeps_it(tmp_path, monkeypatch, capsys):
     study = make_study(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -29,6 +29,7 @@ def test_keyed_numbers_have_the_laws_they_should():
     assert len(set(mix(torch.arange(1000)).tolist())) == 1000
 
 
+@pytest.mark.slow
 def test_draws_follow_the_model():
     """First tokens over many seeds against the model's own probabilities."""
     from scipy import stats

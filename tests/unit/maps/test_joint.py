@@ -47,6 +47,7 @@ def curved(rng):
     return CurvedLaw(rng, bend="quadratic").sample(rng, 600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bend", ["tanh", "quadratic"])
 def test_it_learns_what_no_linear_map_can(rng, bend):
     law = CurvedLaw(rng, bend=bend)
@@ -94,6 +95,7 @@ def test_training_starts_at_exactly_the_base(curved):
     np.testing.assert_allclose(learned.inverse_transform(y), base.inverse_transform(y))
 
 
+@pytest.mark.slow
 def test_noise_alone_is_not_learned(rng):
     x, y = rng.normal(size=(2, 1000, 5))
     # (with isometry the map pays some error to be as spread as the target)
@@ -109,6 +111,7 @@ def test_noise_alone_is_not_learned(rng):
     assert patient.best_epoch_ == int(np.argmax(gains))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", ["procrustes", "best", ProcrustesMap(scaling=False), RidgeMap(alpha=1.0)])
 def test_it_starts_at_any_closed_form(base, curved, tmp_path):
     x, y = curved
@@ -297,6 +300,7 @@ def test_pre_images(rng):
     assert np.isfinite(far).all()
 
 
+@pytest.mark.slow
 def test_it_can_be_searched_over(curved):
     x, y = curved
     grid = {"lambda_curv": [0.001, 100.0], "base": ["ridge", "procrustes"]}
@@ -450,6 +454,7 @@ def test_constant_columns_and_exact_bases(rng):
     assert one.transform(x[:, :1]).shape == (400, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [2.0**-40, 2.0**30])
 def test_units_do_not_matter(scale, curved):
     x, y = curved

@@ -82,6 +82,7 @@ def test_the_radial_map(d, rng):
     assert bent[0, 0].item() == pytest.approx(-1.0 / 2.0)
 
 
+@pytest.mark.slow
 def test_unbiased_on_a_network():
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2)).double()

@@ -50,6 +50,7 @@ def test_plugin_is_biased_where_corrected_is_not(rng):
     assert abs(gaussian_kl(x, y)) < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("correlation", [0.0, 0.6, 0.95])
 def test_paired_is_unbiased_whatever_the_dependence(rng, correlation):
     law = DependentLaw(rng, 5, correlation=correlation)
@@ -72,6 +73,7 @@ def test_corrected_is_far_too_low_on_dependent_pairs(rng):
     assert (np.abs(bias[1:]) < 3 * error[1:]).all()
 
 
+@pytest.mark.slow
 def test_split_is_unbiased_on_pairs(rng):
     law = DependentLaw(rng, 4, correlation=0.9)
     values = [split_gaussian_kl(*law.sample(rng, 40), seed=i) for i in range(1500)]
@@ -109,6 +111,7 @@ def test_huge_dimensions_do_not_drown_the_rest(rng):
     assert gaussian_kl(x * scale, y * scale) == pytest.approx(gaussian_kl(x, y), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_acceptance_kl_at_full_width(rng):
     """A true 2.0 nats and a true 0 at d = 768, n = 5,000; one draw has a spread of 0.17, the least there is."""
     d, n, root = 768, 5000, np.eye(768)
@@ -125,6 +128,7 @@ def test_acceptance_kl_at_full_width(rng):
     assert np.std(same) < 0.3
 
 
+@pytest.mark.slow
 def test_acceptance_paired_kl_at_full_width(rng):
     """Pairs of correlation 0.9 between equal laws: 0, where the formula for independent samples reads -48."""
     d, n = 768, 5000

@@ -24,6 +24,7 @@ def student_truth(d, degrees):
     return 2 * entropy(d) - entropy(2 * d)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "mi"), [(1, 0.7), (3, 1.0), (20, 1.5)])
 def test_gaussian_pairs_read_their_gaussian_part(rng, d, mi):
     x, y = informed_pair(rng, 3000, d, mi=mi)
@@ -40,6 +41,7 @@ def test_no_ceiling_at_the_logarithm_of_the_sample(rng):
     assert "directions" in found.note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 4])
 def test_a_shared_scale_is_seen_though_nothing_correlates(rng, d):
     z = rng.normal(size=(5000, 2 * d)) / np.sqrt(rng.chisquare(2, size=(5000, 1)) / 2)
@@ -59,6 +61,7 @@ def test_a_curve_in_few_dimensions_is_seen_by_neighbours(rng):
     assert "neighbours" in found.method
 
 
+@pytest.mark.slow
 def test_a_turn_in_more_dimensions_is_seen_by_critics(rng):
     x, y = informed_pair(rng, 4000, 3, mi=1.0)
     angle = (x**2).sum(axis=1) / 2
@@ -78,6 +81,7 @@ def test_independent_pairs_read_nothing_whatever_the_margins(rng):
     assert found.low < 0 < found.high
 
 
+@pytest.mark.slow
 def test_shared_documents_widen_the_interval(rng):
     x, y = informed_pair(rng, 200, 2, mi=1.0)
     x, y = np.repeat(x, 10, axis=0), np.repeat(y, 10, axis=0)
@@ -104,6 +108,7 @@ def test_few_pairs_tell_the_gaussian_part_alone(rng):
     assert "only the Gaussian part" in found.note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", ["infonce", "nwj", "smile", "mine"])
 def test_every_critic_finds_a_gaussian_pair(rng, bound):
     x, y = informed_pair(rng, 3000, 2, mi=1.0)

@@ -31,6 +31,7 @@ def test_estimates_of_nothing_fall_on_both_sides_of_zero(rng):
     assert plugin.min() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mi", [0.0, 2.0])
 def test_acceptance_at_full_width(rng, mi):
     """d = 768 + 768, n = 5,000: read to 0.1; the plug-in reads 70 nats too many."""

@@ -48,6 +48,7 @@ def invoke(folder, *options):
     )
 
 
+@pytest.mark.slow
 def test_tables_numbers_and_figure(inputs, tmp_path):
     found = invoke(inputs, "--arm", "baseline,only_geo", "--out", str(tmp_path))
     assert found.exit_code == 0
@@ -60,6 +61,7 @@ def test_tables_numbers_and_figure(inputs, tmp_path):
     assert json.loads(again.output)["rows"] == rows
 
 
+@pytest.mark.slow
 def test_as_published_keeps_the_quirks(inputs, tmp_path):
     invoke(inputs, "--arm", "only_info", "--as-published", "--out", str(tmp_path), "--json")
     config = json.loads((tmp_path / "settings.json").read_text())["config"]

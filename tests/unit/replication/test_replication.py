@@ -84,6 +84,7 @@ class TestGoingOn:
         monkeypatch.setattr(module, "measure_joint", refuse)
         assert run(out=folder) == done
 
+    @pytest.mark.slow
     def test_stopped_on_the_way_it_goes_on_to_the_same_end(self, done, tmp_path, monkeypatch):
         real, asked = module.detect_collapse, []
 

@@ -151,6 +151,7 @@ def write_texts(path, n=160):
     return path
 
 
+@pytest.mark.slow
 def test_the_command_runs_and_prints_tables(folder, tmp_path, capsys):
     texts = write_texts(tmp_path / "texts.jsonl")
     arguments = [

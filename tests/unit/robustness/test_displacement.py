@@ -53,6 +53,7 @@ def test_a_text_exchanged_for_another_moves_by_one():
     assert all(row.value == pytest.approx(1.0, abs=0.01) for row in rows)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth():
     held = 0
     for seed in range(100):
