@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.special import digamma, ndtri
@@ -154,7 +154,13 @@ def copula_mi(source: PairedSource, target: PairedTarget, *, corrected: bool = T
 
 
 def ksg_mi(
-    source: PairedSource, target: PairedTarget, *, k: int = 5, components: int | None = None
+    source: PairedSource,
+    target: PairedTarget,
+    *,
+    k: int = 5,
+    components: int | None = None,
+    queries: int | None = None,
+    seed: int = 0,
 ) -> Scalar:
     r"""Estimate mutual information from nearest neighbours, without assuming any law.
 
@@ -171,12 +177,15 @@ def ksg_mi(
         k: Neighbours.
         components: Keep this many leading principal components of each side's normal scores
             (:func:`copula_transform`) first; all columns as they are when left out.
+        queries: Take the mean over so many samples, drawn at random, with neighbours among all: the same
+            expectation, at a price that grows with n and not with its square; over all when left out.
+        seed: Draws the queries.
 
     Returns:
         Nats, not clipped; not differentiable.
 
     Raises:
-        ConfigError: When ``k`` or ``components`` is below 1.
+        ConfigError: When ``k``, ``components`` or ``queries`` is below 1.
         ShapeError: When rows do not pair, there are not more than ``k`` of them, a column is constant, or a
             pair occurs more than ``k`` times (an atom has infinite information; drop duplicates first).
 
@@ -192,20 +201,30 @@ def ksg_mi(
     x, y = check_pairs(source, target, min_samples=k + 1)
     if components is not None:
         x, y = (_leading_scores(part, components) for part in (x, y))
+    if queries is not None and queries < 1:
+        raise ConfigError(f"queries={queries} came; expected 1 or more, or None for all samples")
     x, y = _unit_variance(x), _unit_variance(y)
-    value = float(ksg_terms(x, y, k=k).mean())
+    rows = None
+    if queries is not None and queries < len(x):
+        rows = np.sort(np.random.default_rng(seed).choice(len(x), queries, replace=False))
+    value = float(ksg_terms(x, y, k=k, rows=rows).mean())
     return answer(torch.tensor(value, dtype=torch.float64), source, target)
 
 
 def ksg_terms(
-    source: Float[np.ndarray, "samples d_source"], target: Float[np.ndarray, "samples d_target"], *, k: int
-) -> Float[np.ndarray, " samples"]:
+    source: Float[np.ndarray, "samples d_source"],
+    target: Float[np.ndarray, "samples d_target"],
+    *,
+    k: int,
+    rows: Int[np.ndarray, " queries"] | None = None,
+) -> Float[np.ndarray, " queries"]:
     """Give each pair's term of :func:`ksg_mi`, on the columns as they come.
 
     Args:
         source: Samples in rows.
         target: Row i belongs to row i of the source.
         k: Neighbours.
+        rows: Pairs whose terms are wanted, their neighbours sought among all; all of them when left out.
 
     Returns:
         Terms in nats whose mean is the estimate.
@@ -219,46 +238,54 @@ def ksg_terms(
         2.593
     """
     n = len(source)
+    rows = np.arange(n) if rows is None else rows
     count = _count_by_trees if source.shape[1] + target.shape[1] <= _WIDEST_TREE else _count_by_distances
-    radius, counts = count(source, target, k)
+    radius, counts = count(source, target, k, rows)
     if not (radius > 0).all():
-        row = int(np.argmin(radius))
+        row = int(rows[np.argmin(radius)])
         raise ShapeError(
             f"the pair in row {row} occurs more than k={k} times; expected continuous values: drop "
             "duplicate pairs, or add a little noise"
         )
-    terms = np.full(n, float(digamma(k) + digamma(n)))
+    terms = np.full(len(rows), float(digamma(k) + digamma(n)))
     for number in counts:
         terms -= digamma(number)
     return terms
 
 
 def _count_by_trees(
-    source: Float[np.ndarray, "samples d_source"], target: Float[np.ndarray, "samples d_target"], k: int
-) -> tuple[Float[np.ndarray, " samples"], list[np.ndarray]]:
+    source: Float[np.ndarray, "samples d_source"],
+    target: Float[np.ndarray, "samples d_target"],
+    k: int,
+    rows: Int[np.ndarray, " queries"],
+) -> tuple[Float[np.ndarray, " queries"], list[np.ndarray]]:
     """Distance to the k-th neighbour, and the samples strictly nearer on each side, the sample itself included."""
-    distance, _ = cKDTree(np.hstack([source, target])).query(np.hstack([source, target]), k=[k + 1], p=np.inf)
+    both = np.hstack([source, target])
+    distance, _ = cKDTree(both).query(both[rows], k=[k + 1], p=np.inf)
     radius = distance[:, 0]
     inside = np.nextafter(radius, 0.0)
     counts = [
-        cKDTree(part).query_ball_point(part, inside, p=np.inf, return_length=True)
+        cKDTree(part).query_ball_point(part[rows], inside, p=np.inf, return_length=True)
         for part in (source, target)
     ]
     return radius, counts
 
 
 def _count_by_distances(
-    source: Float[np.ndarray, "samples d_source"], target: Float[np.ndarray, "samples d_target"], k: int
-) -> tuple[Float[np.ndarray, " samples"], list[np.ndarray]]:
+    source: Float[np.ndarray, "samples d_source"],
+    target: Float[np.ndarray, "samples d_target"],
+    k: int,
+    rows: Int[np.ndarray, " queries"],
+) -> tuple[Float[np.ndarray, " queries"], list[np.ndarray]]:
     """The same from all distances, a block of rows at a time: in many columns a tree looks at every sample too."""
-    n = len(source)
+    n = len(rows)
     radius, counts = np.empty(n), [np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)]
     for start in range(0, n, _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        sides = [cdist(part[rows], part, "chebyshev") for part in (source, target)]
-        radius[rows] = np.partition(np.maximum(*sides), k, axis=1)[:, k]
+        block = slice(start, start + _BLOCK_ROWS)
+        sides = [cdist(part[rows[block]], part, "chebyshev") for part in (source, target)]
+        radius[block] = np.partition(np.maximum(*sides), k, axis=1)[:, k]
         for number, distances in zip(counts, sides, strict=True):
-            number[rows] = (distances < radius[rows, None]).sum(axis=1)
+            number[block] = (distances < radius[block, None]).sum(axis=1)
     return radius, counts
 
 

@@ -137,6 +137,8 @@ def test_refusals(rng):
         ksg_mi(x, y, k=0)
     with pytest.raises(ConfigError, match="components=0 came"):
         ksg_mi(x, y, components=0)
+    with pytest.raises(ConfigError, match="queries=0 came; expected 1 or more"):
+        ksg_mi(x, y, queries=0)
     with pytest.raises(ConfigError, match="bins=1 came"):
         histogram_mi(x, y, bins=1)
     with pytest.raises(ShapeError, match=r"shapes \(30, 3\) and \(30, 2\)"):
@@ -156,14 +158,30 @@ def test_constant_columns_are_named(rng):
         ksg_mi(x, y)
 
 
+@pytest.mark.parametrize("width", [2, 30])
+def test_fewer_queries_have_the_same_expectation_and_the_same_neighbours(rng, width):
+    from msma.measures.information import ksg_terms
+
+    x, y = informed_pair(rng, 900, width, mi=1.0)
+    every = ksg_terms(x, y, k=5)
+    np.testing.assert_array_equal(ksg_terms(x, y, k=5, rows=np.array([7, 0, 899])), every[[7, 0, 899]])
+    whole = ksg_mi(x, y)
+    found = [ksg_mi(x, y, queries=60, seed=seed) for seed in range(200)]
+    # A mean over 60 of 900 terms, 200 times: within five standard errors of the mean over all.
+    error = every.std() * np.sqrt((1 - 60 / 900) / 60 / 200)
+    assert np.mean(found) == pytest.approx(whole, abs=5 * error)
+    assert len(set(found)) > 190
+    assert ksg_mi(x, y, queries=900) == ksg_mi(x, y, queries=10**6) == whole
+
+
 def test_neighbours_by_trees_and_by_all_distances_are_the_same():
     from msma.measures.information import _count_by_distances, _count_by_trees
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(700, 3))
     y = x @ rng.normal(size=(3, 4)) + rng.normal(size=(700, 4))
-    for k in (1, 5):
-        first, second = _count_by_trees(x, y, k), _count_by_distances(x, y, k)
+    for k, rows in ((1, np.arange(700)), (5, np.arange(700)), (5, np.array([699, 3, 400]))):
+        first, second = _count_by_trees(x, y, k, rows), _count_by_distances(x, y, k, rows)
         np.testing.assert_array_equal(first[0], second[0])
         for one, other in zip(first[1], second[1], strict=True):
             np.testing.assert_array_equal(one, other)
