@@ -40,6 +40,8 @@ class MomentsSession(Session):
         self._notes: dict[str, Any] = {}
         #: Parts that the total on disk holds.
         self._absorbed = 0
+        #: Whether the total is the one that stands in the folder already.
+        self._is_in_place = False
         self._chain = ""
 
     def open(self) -> None:
@@ -52,7 +54,8 @@ class MomentsSession(Session):
         settings["moments"]["fractions"] = list(self.setup.moments.fractions)
         check_settings(folder / "origin.json", {"origin": origin, "settings": settings}, what="moments")
         totals = sorted((folder / "parts").glob("total-*/notes.json"))
-        totals = totals or [path for path in [folder / "notes.json"] if path.is_file()]
+        if not totals and (folder / "notes.json").is_file():
+            totals, self._is_in_place = [folder / "notes.json"], True
         if totals:
             self._notes = read_json(totals[-1])
             self._total = ScaleMoments.load(totals[-1].parent)
@@ -148,6 +151,7 @@ class MomentsSession(Session):
             return
         place = folder / "parts" / f"total-{number + 1:06d}"
         self._total.save(place, notes=self._notes)
+        self._is_in_place = False
         for older in (folder / "parts").glob("total-*"):
             if older != place:
                 _remove(older)
@@ -184,7 +188,8 @@ class MomentsSession(Session):
         if folder is None:
             return total
         if (folder / "parts").is_dir():
-            total.save(folder, notes=self._notes)
+            if not self._is_in_place:  # written again, it would for a moment be nowhere
+                total.save(folder, notes=self._notes)
             # Cleared in any order, a total may lose its numbers and keep the sign of wholeness, and the next run
             # would trust it: signs first, that of the newest total last.
             for notes in sorted((folder / "parts").glob("*/notes.json")):
