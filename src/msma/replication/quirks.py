@@ -82,6 +82,9 @@ class Quirks:
 
         Returns:
             These on, the others off.
+
+        Raises:
+            ConfigError: When a name is not known.
         """
         known = [field.name for field in fields(cls)]
         for name in names:
@@ -97,6 +100,9 @@ class Quirks:
 
         Returns:
             Those that were on and these.
+
+        Raises:
+            ConfigError: When a name is not known.
         """
         return self.of(*self.names, *names)
 
