@@ -9,6 +9,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, GPT2Model
 
 import msma
+from language import loaded_model
 from msma.cli import run
 from msma.errors import ConfigError, CorpusError, ModelError, OriginError, ScaleError, StorageError
 from msma.interventions import Direction
@@ -261,6 +262,32 @@ def test_a_model_that_cannot_write_is_refused():
         msma.steer(body, TOWARDS, AWAY, tokenizer=make_tokenizer())
 
 
+def test_the_decoder_of_an_encoder_decoder_is_steered_where_it_is_asked_for(tmp_path):
+    bart = loaded_model("bart-decoder")
+    quick = {**QUICK, "strengths": (0.5,), "max_new_tokens": 4}
+    found = {stack: msma.steer(bart, TOWARDS, AWAY, stack=stack, **quick) for stack in ("decoder", "encoder")}
+    for stack, steering in found.items():
+        assert steering.stack == stack
+        own = Direction.between(bart, TOWARDS[:4], AWAY[:4], stack=stack).vectors
+        assert steering.direction.vectors.shape == own.shape
+        with steering.acting():  # sees the stack alone that is asked for
+            ids = torch.arange(4, 8)[None]
+            moved = bart.network(ids, output_hidden_states=True)
+        plain = bart.network(ids, output_hidden_states=True)
+        same = torch.equal(moved.encoder_hidden_states[-1], plain.encoder_hidden_states[-1])
+        assert same == (stack == "decoder")
+        assert not torch.equal(moved.logits, plain.logits)
+    steering = found["decoder"]
+    again = Steering.load(steering.save(tmp_path), bart)
+    assert again.stack == "decoder"
+    assert again(PROMPTS[:4]) == steering(PROMPTS[:4])
+    found["encoder"].save(tmp_path)
+    record = json.loads((tmp_path / "steering.json").read_text())
+    del record["stack"]  # as written before there was a choice
+    (tmp_path / "steering.json").write_text(json.dumps(record))
+    assert Steering.load(tmp_path, bart).stack == "auto"
+
+
 def test_load_refuses_another_model_and_a_damaged_record(found, model, tmp_path):
     found.save(tmp_path)
     narrow = planted_model().network.config
@@ -282,7 +309,8 @@ def test_load_refuses_another_model_and_a_damaged_record(found, model, tmp_path)
 
 
 def test_the_command(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("msma.models.load_model", lambda *_, **__: model)
+    asked = {}
+    monkeypatch.setattr("msma.models.load_model", lambda *_, **options: asked.update(options) or model)
     for name, texts in (("a", TOWARDS), ("b", AWAY), ("prompts", PROMPTS[:8])):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     arguments = [
@@ -306,3 +334,30 @@ def test_the_command(model, tmp_path, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["name"] == "steering"
     assert run([*arguments, "--scale", "middle"]) == 2
     assert "scale 'middle' came" in capsys.readouterr().err
+    assert asked["device"] == "auto"
+    options = ["--partition", "0-3|4-5|6", "--device", "cpu", "--dtype", "bfloat16", "--revision", "old"]
+    assert run([*arguments, *options, "--scale", "local", "--trust-remote-code"]) == 0
+    expected = {"device": "cpu", "dtype": "bfloat16", "revision": "old", "trust_remote_code": True}
+    assert expected.items() <= asked.items()
+    record = json.loads((tmp_path / "out" / "steering.json").read_text())
+    assert record["partition"] == {"n_layers": N_LAYERS, "boundaries": [4, 6]}
+    assert {point["scale"] for point in record["curve"]} == {"local"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "nowhere"], "device 'nowhere'"),
+        (["--revision", "old"], "revision 'old' came for the folder"),
+        (["--stack", "encoder"], "stack 'encoder' of GPT2"),
+        (["--partition", "0-2|3-4|5-7"], "cover layers 0-12"),
+        (["--partition", "absent.json"], "absent.json"),
+    ],
+)
+def test_the_command_refuses_what_the_model_cannot_do(options, message, tmp_path, capsys):
+    sides = ["--towards", "demo-sea", "--away-from", "demo-home", "--out", str(tmp_path / "out")]
+    assert run(["steer", "demo-decoder", *sides, *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -8,7 +8,19 @@ from rich.console import Console
 from rich.table import Table
 
 from msma.cli.arguments import read_numbers, read_texts
-from msma.cli.options import AsJson, Model, Seed
+from msma.cli.loading import read_partition
+from msma.cli.options import (
+    AsJson,
+    Device,
+    Dtype,
+    Model,
+    PrecisionChoice,
+    RemoteCode,
+    Revision,
+    Seed,
+    StackChoice,
+)
+from msma.cli.options import Stack as StackOption
 from msma.cli.saying import make_console, speak_on
 from msma.cli.tables import show_result
 
@@ -29,6 +41,13 @@ def steer(
     towards: Annotated[str, typer.Option(help="File of texts that have what is wanted, or 'demo-sea'.")],
     away_from: Annotated[str, typer.Option(help="File of texts that do not, or 'demo-home'.")],
     scale: Annotated[str, typer.Option(help="auto, local, intermediate or global.")] = "auto",
+    partition: Annotated[
+        str | None,
+        typer.Option(
+            help="File of scales, ranges like '0-2|3-8|9-12', 'published' or 'thirds'; the published ones, else "
+            "thirds, when left out."
+        ),
+    ] = None,
     strengths: Annotated[str, typer.Option(help="Relative norms to try.")] = "0.05,0.1,0.2,0.4",
     prompts: Annotated[
         Path | None, typer.Option(help="File of texts to continue; beginnings of the texts when left out.")
@@ -38,6 +57,11 @@ def steer(
     max_new_tokens: Annotated[int, typer.Option(help="Tokens of a continuation.")] = 24,
     temperature: Annotated[float, typer.Option(help="Of the draw; 0 takes the likeliest token.")] = 0.8,
     out: Annotated[Path, typer.Option(help="Folder for direction, curve and figure.")] = Path("steering"),
+    revision: Revision = None,
+    stack: StackOption = StackChoice.auto,
+    dtype: Dtype = PrecisionChoice.float32,
+    device: Device = "auto",
+    trust_remote_code: RemoteCode = False,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -51,16 +75,27 @@ def steer(
     console = make_console(is_quiet=as_json)
     sides = [given if given in DEMONSTRATIONS else read_texts(Path(given)) for given in (towards, away_from)]
     source, name = find_model(model)
+    loaded = load_model(
+        source,
+        name=name,
+        revision=revision,
+        dtype=dtype.value,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        has_head=True,
+    )
     steering = choose(
-        load_model(source, name=name, has_head=True),
+        loaded,
         *sides,
         scale=scale,  # type: ignore[arg-type]
+        partition=None if partition is None else read_partition(partition, loaded, stack=stack.value),
         strengths=read_numbers(strengths, what="strengths", kind=float),
         prompts=None if prompts is None else read_texts(prompts),
         seeds=read_numbers(seeds, what="seeds", kind=int),
         max_loss=max_loss,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
+        stack=stack.value,
         seed=seed,
         say=speak_on(console),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from msma._types import Scale
+from msma._types import Stack as StackName
 from msma.errors import ModelError, OriginError, StorageError
 from msma.generation import generate
 from msma.interventions import Acting, Direction, Translation, intervene
@@ -106,6 +107,7 @@ class Steering:
         max_loss: Loss in nats a token that a choice may have.
         judge_accuracy: Share of texts it was not fitted on that the judge tells apart.
         temperature: Of the draws that the choice was made with.
+        stack: Stack of an encoder-decoder that is moved.
         provenance: Model, sizes and settings.
     """
 
@@ -120,6 +122,7 @@ class Steering:
     max_loss: float
     judge_accuracy: float
     temperature: float
+    stack: StackName = "auto"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(
@@ -163,7 +166,7 @@ class Steering:
             What is being done, and where.
         """
         move = Translation(self.direction, self.strength)
-        with intervene(self.model, self.partition, self.scale, move) as acting:
+        with intervene(self.model, self.partition, self.scale, move, stack=self.stack) as acting:
             yield acting
 
     def pipeline(self, **options: Any) -> Callable[..., Any]:
@@ -322,12 +325,15 @@ class Steering:
         self.direction.save(place / _DIRECTION)
         content = {
             **self._facts(),
+            "stack": self.stack,
             "partition": {"n_layers": self.partition.n_layers, "boundaries": self.partition.boundaries},
             "curve": [asdict(point) for point in self.curve],
             "test": asdict(self.test),
             "samples": [asdict(sample) for sample in self.pairs],
             "said": self.describe(),
-            "fingerprint": self.model.fingerprint(find_sites(self.model.network).stack.module),
+            "fingerprint": self.model.fingerprint(
+                find_sites(self.model.network, stack=self.stack).stack.module
+            ),
         }
         write_json(place / _RECORD, content)
         return place
@@ -351,7 +357,8 @@ class Steering:
         place = Path(folder)
         content, direction = read_json(place / _RECORD), Direction.load(place / _DIRECTION)
         loaded = take_model(model, tokenizer=tokenizer)
-        stack = find_sites(loaded.network).stack
+        name = content.get("stack", "auto")  # records of before there was a choice have none
+        stack = find_sites(loaded.network, stack=name).stack
         if direction.vectors.shape != (stack.n_layers, stack.d_model):
             raise OriginError(
                 f"a direction of {' x '.join(map(str, direction.vectors.shape))} came for a model of "
@@ -372,6 +379,7 @@ class Steering:
                 curve=tuple(Point(**point) for point in content["curve"]),
                 test=Point(**content["test"]),
                 pairs=tuple(Sample(**sample) for sample in content["samples"]),
+                stack=name,
                 provenance=content["provenance"],
                 **facts,
             )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from msma._types import SCALES, Scale
+from msma._types import Stack as StackName
 from msma.errors import ConfigError, CorpusError, ModelError, ScaleError
 from msma.generation import Continuation, generate, nats_per_token
 from msma.generation.sampling import encode_prompts
@@ -41,6 +42,7 @@ def steer(
     max_loss: float = 0.5,
     max_new_tokens: int = 24,
     temperature: float = 0.8,
+    stack: StackName = "auto",
     seed: int = 0,
     say: Callable[[str], None] | None = None,
 ) -> Steering:
@@ -72,6 +74,8 @@ def steer(
         max_loss: Loss in nats a token that the choice may have.
         max_new_tokens: Tokens of a continuation; none ends earlier, so that all are judged on as many.
         temperature: Of the draws.
+        stack: Stack of an encoder-decoder that the direction is taken from and that is moved; the encoder when
+            "auto".
         seed: Fixes the halves, the control's directions and the intervals.
         say: Told in a line what is being done.
 
@@ -92,7 +96,7 @@ def steer(
         raise ModelError(
             f"'{loaded.name}' fills in masked tokens and cannot write; give a decoder such as GPT-2"
         )
-    partition = _take_partition(loaded, partition)
+    partition = _take_partition(loaded, partition, stack=stack)
     rng = np.random.default_rng(seed)
     halves = [_halve(texts, rng) for texts in sides]
     fitted, judged = [fit for fit, _ in halves], [judge for _, judge in halves]
@@ -107,7 +111,7 @@ def steer(
     say(
         f"direction from {len(fitted[0])} and {len(fitted[1])} texts, judge from {len(judged[0])} and {len(judged[1])}"
     )
-    direction = Direction.between(loaded, fitted[0], fitted[1], name=_name(towards, away_from))
+    direction = Direction.between(loaded, fitted[0], fitted[1], stack=stack, name=_name(towards, away_from))
     direction = Direction(direction.vectors.astype(np.float32), direction.name, direction.provenance)
     trial = _Trial(
         loaded,
@@ -117,6 +121,7 @@ def steer(
         Judge(judged[0], judged[1]),
         tuple(seeds),
         {"max_new_tokens": max_new_tokens, "temperature": temperature, "may_stop": False},
+        stack,
         seed,
     )
     validation, test = _halve(given, rng)
@@ -146,6 +151,7 @@ def steer(
         max_loss=float(max_loss),
         judge_accuracy=trial.judge.accuracy(fitted[0], fitted[1]),
         temperature=float(temperature),
+        stack=stack,
         provenance={
             "model": loaded.name,
             "revision": loaded.revision,
@@ -197,6 +203,7 @@ class _Trial:
     judge: Judge
     seeds: tuple[int, ...]
     options: Mapping[str, Any]
+    stack: StackName
     seed: int
 
     def write(
@@ -208,7 +215,7 @@ class _Trial:
             if moves is None:
                 written += generate(self.loaded, prompts, seed=seed, **self.options)
                 continue
-            with intervene(self.loaded, self.partition, scale, moves[number]):
+            with intervene(self.loaded, self.partition, scale, moves[number], stack=self.stack):
                 written += generate(self.loaded, prompts, seed=seed, **self.options)
         odds = self.judge.log_odds([c.text for c in written])
         nats = nats_per_token(self.loaded, written)
@@ -313,8 +320,8 @@ def _check(
         raise ConfigError(f"max_loss {max_loss} came; expected a finite number of nats a token, such as 0.5")
 
 
-def _take_partition(loaded: LoadedModel, given: ScalePartition | None) -> ScalePartition:
-    sites = find_sites(loaded.network)
+def _take_partition(loaded: LoadedModel, given: ScalePartition | None, *, stack: StackName) -> ScalePartition:
+    sites = find_sites(loaded.network, stack=stack)
     n_layers = sites.stack.n_layers
     if given is None:
         return published_partition(loaded.architecture, n_layers) or ScalePartition.thirds(n_layers)
