@@ -10,7 +10,7 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -30,6 +30,7 @@ from msma.errors import ConfigError, MissingExtraError, ModelError, StorageError
 from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
 from msma.extraction import extract, extract_moments
+from msma.extraction.engines import Engine
 from msma.extraction.jobs import Store
 from msma.gain import choose_map
 from msma.locking import folder_lock
@@ -152,7 +153,7 @@ def find_model(model: str) -> tuple[str | Path, str | None]:
 
 
 def extract_states(
-    config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None
+    config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None, **options: Any
 ) -> HiddenStates:
     """Read the states of all layers that a configuration asks for into a folder.
 
@@ -160,11 +161,12 @@ def extract_states(
         config: Every setting; those of later stages are ignored.
         folder: Where the shards go; an interrupted run is continued there.
         say: Told in a line each what a reader should know.
+        **options: Where and within what limits the work is done, as :func:`msma.extract` takes them.
 
     Returns:
         The states.
     """
-    return cast("HiddenStates", extract_corpus(config, folder, say=say))
+    return cast("HiddenStates", extract_corpus(config, folder, say=say, **options))
 
 
 def extract_corpus(
@@ -243,17 +245,43 @@ class Study:
         config: Every setting.
         folder: Where everything goes.
         say: Told in a few words what is being done; silent when left out.
+        engine: Where states are read: "local" (this process), "processes" or "ray". That, and all below, are no
+            settings: what is read is the same, and a study goes on wherever it was begun.
+        workers: Replicas of the model; one a GPU when left out.
+        address: Of a running Ray cluster.
+        devices: Where the replicas go, in turn.
+        max_disk: Refuse to write more than this for the states, such as "20 GB".
+        max_memory: Refuse to hold more than this while states are read, the model included.
 
     Raises:
+        ConfigError: When there is no such map.
         StorageError: When the folder holds a study with other settings.
     """
 
     def __init__(
-        self, config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None
+        self,
+        config: StudyConfig,
+        folder: str | os.PathLike[str],
+        *,
+        say: Say | None = None,
+        engine: Engine = "local",
+        workers: int | None = None,
+        address: str | None = None,
+        devices: Sequence[str] | None = None,
+        max_disk: int | str | None = None,
+        max_memory: int | str | None = None,
     ) -> None:
         self.config = config
         self.folder = Path(folder)
         self.say: Say = say if say is not None else lambda _: None
+        self._reading: dict[str, Any] = {
+            "engine": engine,
+            "workers": workers,
+            "address": address,
+            "devices": devices,
+            "max_disk": max_disk,
+            "max_memory": max_memory,
+        }
         self.joint = make_joint(config)
         for name in config.maps:
             if name not in ALL_MAPS:
@@ -343,7 +371,7 @@ class Study:
             self.say("states (found)")
             return self._check_states(HiddenStates.load(folder))
         self.say(f"states of {self.config.model}")
-        return extract_states(self.config, folder, say=self.say)
+        return extract_states(self.config, folder, say=self.say, **self._reading)
 
     @cached_property
     def splits(self) -> Splits:

@@ -51,7 +51,12 @@ def test_analyze_has_every_setting_with_the_same_default():
             continue
         expected = ",".join(map(str, field.default)) if field.name == "fractions" else field.default
         assert (getattr(shown, "value", shown) or None) == (expected or None) or shown == expected, field.name
-    assert set(options) - {f.name for f in fields(StudyConfig)} == {"out", "config", "as_json"}
+    # Where states are read, and within what limits, is no setting: a study goes on wherever it was begun.
+    places = {"engine", "workers", "address", "devices", "max_disk", "max_memory"}
+    assert set(options) - {f.name for f in fields(StudyConfig)} == {"out", "config", "as_json", *places}
+    assert {name: options[name].help for name in places} == {
+        name: parameters("extract")[name].help for name in places
+    }
 
 
 @pytest.mark.parametrize(
@@ -175,6 +180,12 @@ def test_moments_are_fitted_and_scored_by_the_same_commands(tmp_path, capsys):
         (["analyze", "demo", "demo", "--fractions", "0.5,0.5,0.5"], "add up to 1"),
         (["analyze", "demo", "demo", "--config", "absent.toml"], "absent.toml"),
         (["analyze", "demo", "demo", "--max-documents", "0"], "positive whole number"),
+        (["analyze", "demo", "demo", "--workers", "2"], "'processes' or 'ray'"),
+        (["analyze", "demo", "demo", "--engine", "processes", "--workers", "0"], "workers 0 came"),
+        (["analyze", "demo", "demo", "--address", "auto"], "only 'ray' has one"),
+        (["analyze", "demo", "demo", "--on", "cuda:0", "--on", "cuda:1"], "say 'processes'"),
+        (["analyze", "demo", "demo", "--max-disk", "1 kB"], "max_disk is 1 kB"),
+        (["analyze", "demo", "demo", "--max-memory", "lots"], "'lots'"),
         (["extract", "absent-folder/model", "demo"], "absent-folder/model"),
         (["extract", "demo", "demo", "--max-disk", "1 kB"], "max_disk is 1 kB"),
         (["extract", "demo", "demo", "--max-disk", "lots"], "'lots'"),
@@ -228,8 +239,8 @@ def test_a_config_file_is_read_and_typed_options_win(tmp_path, monkeypatch, caps
     seen = {}
 
     class Spy:
-        def __init__(self, config, folder, *, say):
-            seen["config"] = config
+        def __init__(self, config, folder, *, say, **where):
+            seen.update(where, config=config)
             raise KeyboardInterrupt
 
     monkeypatch.setattr("msma.study.Study", Spy)
@@ -239,6 +250,14 @@ def test_a_config_file_is_read_and_typed_options_win(tmp_path, monkeypatch, caps
     assert run(["analyze", "--config", str(tmp_path / "c.toml"), "--seed", "3"]) == 130
     assert seen["config"] == StudyConfig(model="m", texts="t.txt", seed=3, unit="token", maps=("ridge",))
     assert "goes on where this one stopped" in capsys.readouterr().err
+    here = {"engine": "local", "workers": None, "address": None, "devices": None}
+    assert {**here, "max_disk": None, "max_memory": None}.items() <= seen.items()
+    elsewhere = ["--engine", "processes", "--workers", "3", "--on", "cuda:1", "--on", "cuda:2"]
+    assert run(["analyze", "m", "t", *elsewhere, "--max-disk", "1 GB", "--max-memory", "2 GB"]) == 130
+    assert (seen["engine"], seen["workers"], seen["devices"]) == ("processes", 3, ["cuda:1", "cuda:2"])
+    assert (seen["max_disk"], seen["max_memory"]) == ("1 GB", "2 GB")
+    assert run(["analyze", "m", "t", "--engine", "ray", "--address", "auto"]) == 130
+    assert (seen["engine"], seen["address"]) == ("ray", "auto")
 
 
 def test_unknown_setting_names_the_nearest(tmp_path, capsys):

@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from msma.cli import run
 from msma.configuration import StudyConfig
 from msma.errors import ConfigError, MissingExtraError, StorageError
+from msma.extraction import extract
+from msma.extraction.pooling import pool_rows
 from msma.results import Result
 from msma.states import HiddenStates
 from msma.study import Study, demo_model
@@ -163,6 +166,50 @@ def test_interrupted_anywhere_it_resumes_to_the_same_numbers(finished, inputs, t
     Study(config, tmp_path / "out").run()
     whole, again = (Result.load(out / "results.json") for out in (finished[0], tmp_path / "out"))
     assert whole.rows == again.rows
+
+
+def test_where_states_are_read_is_handed_on(inputs, tmp_path, monkeypatch):
+    model, texts = inputs
+    config = StudyConfig(model=str(model), texts=str(texts), column="text")
+    seen = {}
+    monkeypatch.setattr("msma.study.extract", lambda *_, **options: seen.update(options))
+    where = {"engine": "ray", "workers": 3, "address": "auto", "devices": ("cuda:1",)}
+    limits = {"max_disk": "1 GB", "max_memory": 10**9}
+    assert Study(config, tmp_path / "out", **where, **limits).states is None
+    assert {**where, **limits}.items() <= seen.items()
+    assert Study(config, tmp_path / "out").states is None  # no other study for being read elsewhere
+    assert (seen["engine"], seen["workers"]) == ("local", None)
+
+
+@pytest.mark.slow
+def test_states_begun_here_and_ended_by_two_processes_are_the_same_bytes(inputs, tmp_path, monkeypatch):
+    model, texts = inputs
+    config = StudyConfig(model=str(model), texts=str(texts), column="text", attention_texts=20)
+    monkeypatch.setattr("msma.study.extract", partial(extract, window=20))
+
+    def read(name, **where):
+        folder = Study(config, tmp_path / name, **where).states and tmp_path / name / "states"
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".safetensors"}
+
+    alone = read("alone")
+    assert len(alone) > 160 / 20  # one a window, and the attention
+    passed = []
+
+    def interrupted(*args, **kwargs):
+        passed.append(True)
+        if len(passed) == 4:
+            raise KeyboardInterrupt
+        return pool_rows(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("msma.extraction.work.pool_rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            read("shared")
+    said = []
+    assert read("shared", engine="processes", workers=2, say=said.append) == alone
+    assert any("shards were there already" in words for words in said)
+    with pytest.raises(ConfigError, match="2 workers came with engine 'local'"):
+        read("refused", workers=2)
 
 
 def test_states_keep_documents_and_labels(finished):

@@ -195,6 +195,12 @@ def analyze(
         list[str] | None, typer.Option("--joint", help="Setting of the learned map, name=value; repeatable.")
     ] = None,
     fractions: Fractions = "0.6,0.2,0.2",
+    engine: Engine = EngineChoice.local,
+    workers: Workers = None,
+    address: Address = None,
+    devices: Devices = None,
+    max_disk: MaxDisk = None,
+    max_memory: MaxMemory = None,
     seed: Seed = 0,
     trust_remote_code: RemoteCode = False,
     as_json: AsJson = False,
@@ -213,7 +219,17 @@ def analyze(
     from msma.study import Study
 
     console = make_console(is_quiet=as_json)
-    study = Study(StudyConfig.from_dict(settings), out, say=speak_on(console))
+    study = Study(
+        StudyConfig.from_dict(settings),
+        out,
+        say=speak_on(console),
+        engine=engine.value,
+        workers=workers,
+        address=address,
+        devices=devices or None,
+        max_disk=max_disk,
+        max_memory=max_memory,
+    )
     study.run()
     study.say("report and figures")
     report = write_report(out)
