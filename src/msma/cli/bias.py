@@ -15,6 +15,7 @@ from msma.cli.options import (
     Column,
     Device,
     Dtype,
+    IdColumn,
     LabelColumns,
     MaxDocuments,
     Model,
@@ -70,6 +71,7 @@ def bias(
         str, typer.Option(help="Ordinary texts for scales, maps and prices: file, Hub dataset, or 'demo'.")
     ] = "demo",
     column: Column = None,
+    id_column: IdColumn = None,
     label_columns: LabelColumns = None,
     max_documents: MaxDocuments = None,
     partition: Annotated[
@@ -110,7 +112,11 @@ def bias(
         "methods": tuple(part.strip() for part in methods.split(",") if part.strip()),
         "strengths": read_numbers(strengths, what="strengths", kind=float),
         "documents": read_corpus(
-            texts, column=column, label_columns=label_columns, max_documents=max_documents
+            texts,
+            column=column,
+            id_column=id_column,
+            label_columns=label_columns,
+            max_documents=max_documents,
         ),
         "label": label_columns[0] if label_columns else None,
     }

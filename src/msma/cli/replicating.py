@@ -17,6 +17,8 @@ from msma.cli.options import (
     MaxDocuments,
     MaxTokens,
     Model,
+    RemoteCode,
+    Revision,
     Texts,
 )
 from msma.cli.saying import make_console, speak_on
@@ -95,7 +97,9 @@ def replicate(
         bool, typer.Option("--tensorboard", help="Log every term of every step.")
     ] = False,
     keeps_models: Annotated[bool, typer.Option("--keep-models", help="Keep the tuned models.")] = False,
+    revision: Revision = None,
     device: Device = "auto",
+    trust_remote_code: RemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a model so that its scales align, as published, and measure what that did to it."""
@@ -123,7 +127,9 @@ def replicate(
     columns = list(dict.fromkeys([*(label_columns or ()), *(heads or {}).values()]))
     source, name = find_model(model)
     done = run(
-        load_with_head(source, name=name, device=device),
+        load_with_head(
+            source, name=name, revision=revision, device=device, trust_remote_code=trust_remote_code
+        ),
         read_corpus(
             data, column=column, label_columns=columns, max_documents=max_documents, id_column=id_column
         ),

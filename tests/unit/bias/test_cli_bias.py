@@ -278,6 +278,21 @@ def test_a_file_of_scales_of_another_depth_is_told(given, tmp_path, capsys):
     assert "9 layer entries came for a model of 5" in one_line(capsys)
 
 
+def test_the_column_of_the_documents_is_read(given, tmp_path, monkeypatch, capsys):
+    seen = {}
+
+    def spy(loaded, **options):
+        seen.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("msma.bias.audit_bias", spy)
+    assert run(command(given, "--id-column", "topic", out=str(tmp_path / "out"))) == 130
+    assert [d.id for d in seen["documents"]] == [d.labels["topic"] for d in seen["documents"]]
+    capsys.readouterr()
+    assert run(command(given, "--id-column", "absent", out=str(tmp_path / "out"))) == 2
+    assert "'absent'" in one_line(capsys)
+
+
 def test_a_missing_model_is_told(given, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(["bias", "absent-folder/model", "--lists", given["lists"]]) == 2

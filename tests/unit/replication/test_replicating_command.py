@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from joint_inputs import LABELS, build, make_documents
 from msma.cli.replicating import _arms, _heads, register
-from msma.errors import ConfigError
+from msma.errors import ConfigError, ModelError
 from msma.replication.quirks import PUBLISHED
 
 
@@ -77,6 +77,22 @@ def test_one_quirk_is_kept_alone(inputs, tmp_path):
 def test_an_unknown_quirk_is_refused(inputs, tmp_path):
     with pytest.raises(ConfigError, match="quirk 'collapse' came; expected one of"):
         invoke(inputs, "--quirk", "collapse", "--out", str(tmp_path))
+
+
+def test_the_model_is_loaded_as_asked(inputs, tmp_path, monkeypatch):
+    asked = {}
+
+    def spy(model, **options):
+        asked.update(options)
+        raise ModelError("enough")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("msma.models.load_with_head", spy)
+        with pytest.raises(ModelError, match="enough"):
+            invoke(inputs, "--revision", "old", "--trust-remote-code", "--device", "cpu")
+    assert {"revision": "old", "trust_remote_code": True, "device": "cpu"}.items() <= asked.items()
+    with pytest.raises(ModelError, match="revision 'old' came for the folder"):
+        invoke(inputs, "--revision", "old", "--out", str(tmp_path))
 
 
 def test_arms_and_labels_are_read():
