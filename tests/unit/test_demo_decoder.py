@@ -120,7 +120,7 @@ def test_its_name_is_taken_where_a_model_is_named(folder, tmp_path, no_network):
 
 
 def test_an_installation_without_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("msma.study.files", lambda _: tmp_path)
+    monkeypatch.setattr("msma.study.demo.files", lambda _: tmp_path)
     with pytest.raises(ModelError, match=r"no config\.json, model\.safetensors.*training/README\.md"):
         msma.demo_decoder()
     with pytest.raises(ModelError, match="embedded decoder"):

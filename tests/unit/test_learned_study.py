@@ -75,8 +75,8 @@ def test_the_report_shows_gain_and_certificate(finished):
 def test_the_same_study_again_finds_everything_done(finished, monkeypatch):
     out, tables = finished
     config = StudyConfig.from_dict(json.loads((out / "settings.json").read_text()))
-    monkeypatch.setattr("msma.study.choose_map", None)
-    monkeypatch.setattr("msma.study.certify", None)
+    monkeypatch.setattr("msma.study.study.choose_map", None)
+    monkeypatch.setattr("msma.study.study.certify", None)
     again = Study(config, out).run()
     assert again["gain"].rows == tables["gain"].rows
 

@@ -137,10 +137,15 @@ def test_the_report_can_be_written_again(finished, capsys):
 @pytest.mark.parametrize(
     "broken",
     [
-        "evaluate",
+        "study.evaluate",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("find_scales", "compare_maps", "describe_manifold", "make_clouds")
+            for name in (
+                "choosing.find_scales",
+                "study.compare_maps",
+                "study.describe_manifold",
+                "study.make_clouds",
+            )
         ),
     ],
 )
@@ -172,7 +177,7 @@ def test_where_states_are_read_is_handed_on(inputs, tmp_path, monkeypatch):
     model, texts = inputs
     config = StudyConfig(model=str(model), texts=str(texts), column="text")
     seen = {}
-    monkeypatch.setattr("msma.study.extract", lambda *_, **options: seen.update(options))
+    monkeypatch.setattr("msma.study.reading.extract", lambda *_, **options: seen.update(options))
     where = {"engine": "ray", "workers": 3, "address": "auto", "devices": ("cuda:1",)}
     limits = {"max_disk": "1 GB", "max_memory": 10**9}
     assert Study(config, tmp_path / "out", **where, **limits).states is None
@@ -185,7 +190,7 @@ def test_where_states_are_read_is_handed_on(inputs, tmp_path, monkeypatch):
 def test_states_begun_here_and_ended_by_two_processes_are_the_same_bytes(inputs, tmp_path, monkeypatch):
     model, texts = inputs
     config = StudyConfig(model=str(model), texts=str(texts), column="text", attention_texts=20)
-    monkeypatch.setattr("msma.study.extract", partial(extract, window=20))
+    monkeypatch.setattr("msma.study.reading.extract", partial(extract, window=20))
 
     def read(name, **where):
         folder = Study(config, tmp_path / name, **where).states and tmp_path / name / "states"

