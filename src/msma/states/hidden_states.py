@@ -1,4 +1,4 @@
-"""Hidden states: layers x samples x d_model, pooled, in memory or in memory-mapped shards on disk."""
+"""The states of a corpus: read by layer, by batch or by split, saved and opened again."""
 
 import hashlib
 import os
@@ -25,8 +25,7 @@ from msma.shards import (
     read_manifest,
     read_origin,
 )
-
-__all__ = ["AttentionSummary", "HiddenStates", "Origin", "Shard", "Splits", "StatesWriter"]
+from msma.states.arrays import make_shard
 
 #: All layers of some samples; named, because pydoclint cannot read a shape inside an iterator.
 LayerBatch: TypeAlias = Float32[np.ndarray, "layers n d_model"]
@@ -119,32 +118,10 @@ class HiddenStates:
         Raises:
             ShapeError: When the array is not three-dimensional and finite, or the columns differ in length.
         """
-        array = np.asarray(states, dtype=np.float32)
-        if array.ndim != 3:
-            raise ShapeError(
-                f"an array of {array.ndim} dimensions came; stack states as layers x samples x d_model"
-            )
-        if not np.isfinite(array).all():
-            layer, sample = np.argwhere(~np.isfinite(array))[0][:2]
-            raise ShapeError(f"state of sample {sample} at layer {layer} is not finite; remove or repair it")
-        n_samples = array.shape[1]
-        texts = [f"sample {i}" for i in range(n_samples)] if texts is None else list(texts)
-        documents = [str(i) for i in range(n_samples)] if documents is None else [str(d) for d in documents]
-        columns = {"texts": texts, "documents": documents, **(labels or {})}
-        for name, column in columns.items():
-            if len(column) != n_samples:
-                raise ShapeError(f"{len(column)} {name} came for {n_samples} samples; give one a sample")
-        shard = Shard(
-            states=array,
-            texts=texts,
-            documents=documents,
-            lengths=np.ones(n_samples, dtype=np.int64),
-            truncated=np.zeros(n_samples, dtype=bool),
-            labels=dict(labels or {}),
-            positions=np.arange(n_samples),
-        )
+        shard = make_shard(states, texts=texts, documents=documents, labels=labels)
         if origin is None:
-            origin = Origin(model="arrays", n_layers=array.shape[0], d_model=array.shape[2])
+            n_layers, _, d_model = shard.states.shape
+            origin = Origin(model="arrays", n_layers=n_layers, d_model=d_model)
         return cls([shard], origin, attention=attention)
 
     def __repr__(self) -> str:
@@ -344,7 +321,7 @@ class HiddenStates:
         # Read before anything is written, which may be over the very files they are in.
         texts, documents, labels = self.texts, self._column("documents"), self.labels
         with folder_lock(folder, what="states being saved"):
-            writer, n_shards, begin = StatesWriter(folder, self.origin), 0, 0
+            writer, n_shards, begin = ShardWriter(folder, self.origin), 0, 0
             for shard, rows in self._pieces():
                 kept = np.arange(len(shard))[rows]
                 part = slice(begin, begin + len(kept))
@@ -391,27 +368,3 @@ class HiddenStates:
         if manifest.has_attention:
             attention = read_attention(folder)
         return cls(shards, origin, attention=attention)
-
-
-class StatesWriter(ShardWriter):
-    """Write states shard by shard and open them when all are there; see :class:`ShardWriter`."""
-
-    def finish(
-        self, *, attention: AttentionSummary | None = None, n_shards: int | None = None
-    ) -> HiddenStates:
-        """Declare the states whole and open them; what was just written is not read again.
-
-        Args:
-            attention: Attention statistics to keep with them.
-            n_shards: How many shards there must be; as many as there are, from 0 on, when left out.
-
-        Returns:
-            The states.
-
-        Raises:
-            StorageError: When a shard is missing or too many, or they cannot be written.
-        """
-        self.close(attention=attention, n_shards=n_shards)
-        if self.folder is not None:
-            return HiddenStates.load(self.folder, verify=False)
-        return HiddenStates(self.kept, self.origin, attention=attention)
