@@ -2,7 +2,8 @@
 
 from msma.steering.demonstration import DEMONSTRATIONS
 from msma.steering.judging import Judge
-from msma.steering.record import Point, Sample, Steering
+from msma.steering.points import Point, Sample
+from msma.steering.record import Steering
 from msma.steering.steer import steer
 
 __all__ = ["DEMONSTRATIONS", "Judge", "Point", "Sample", "Steering", "steer"]

@@ -1,12 +1,11 @@
 """What steering found: the trade-off curve, the choice, its honest reading, and the generator itself."""
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from msma._types import Scale
 from msma._types import Stack as StackName
@@ -14,9 +13,12 @@ from msma.errors import ModelError, OriginError, StorageError
 from msma.generation import generate
 from msma.interventions import Acting, Direction, Translation, intervene
 from msma.interventions.sites import find_sites
-from msma.models import LoadedModel, load_model, text_pipeline
+from msma.models import LoadedModel, text_pipeline
 from msma.results import Result, Row
 from msma.scales import ScalePartition
+from msma.steering.findings import describe_choice
+from msma.steering.loading import take_model
+from msma.steering.points import Point, Sample
 from msma.storage import read_json, write_json
 
 if TYPE_CHECKING:
@@ -24,66 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DIRECTION, _RECORD = "direction.safetensors", "steering.json"
-#: A judge that tells fewer unseen texts apart than this share is not to be relied on.
-_WEAK_JUDGE = 0.75
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One setting on one half of the prompts: what it moves and what it costs, with 95 % intervals over prompts.
-
-    Args:
-        scale: The scale acted on.
-        strength: Relative norm of the move.
-        split: "validation", on which the setting was chosen, or "test".
-        effect: Judged log-odds of "towards", steered minus clean, in nats.
-        effect_low: Lower end of its interval.
-        effect_high: Upper end.
-        loss: Nats a token under the clean model, steered minus clean.
-        loss_low: Lower end of its interval.
-        loss_high: Upper end.
-        control_effect: The effect of random directions as strong.
-        control_low: Lower end of its interval.
-        control_high: Upper end.
-        control_loss: The loss of random directions as strong.
-        beyond: The effect minus the control's, prompt by prompt.
-        beyond_low: Lower end of its interval.
-        beyond_high: Upper end.
-        n_prompts: Number of prompts.
-    """
-
-    scale: Scale
-    strength: float
-    split: Literal["validation", "test"]
-    effect: float
-    effect_low: float
-    effect_high: float
-    loss: float
-    loss_low: float
-    loss_high: float
-    control_effect: float
-    control_low: float
-    control_high: float
-    control_loss: float
-    beyond: float
-    beyond_low: float
-    beyond_high: float
-    n_prompts: int
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A test prompt and what follows it, with the same chance.
-
-    Args:
-        prompt: The prompt.
-        clean: What the model writes.
-        steered: What it writes when steered.
-    """
-
-    prompt: str
-    clean: str
-    steered: str
+#: What the record holds as it is.
+_FACTS = ("scale", "strength", "max_loss", "judge_accuracy", "temperature")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -226,39 +170,13 @@ class Steering:
         Returns:
             A few sentences.
         """
-        test = self.test
-        if self.is_within:
-            why = (
-                f"has the largest effect of {len(self.curve)} settings among those that cost at most "
-                f"{self.max_loss:g} nats a token"
-            )
-        else:
-            why = (
-                f"costs least, {self.chosen.loss:.2f} nats a token; none of {len(self.curve)} settings kept to "
-                f"{self.max_loss:g}"
-            )
-        said = [
-            f"On {self.chosen.n_prompts} validation prompts the {self.scale} scale at strength {self.strength:g} "
-            f"{why}.",
-            f"On {test.n_prompts} other prompts the judge's log-odds change by {_signed(test.effect)} "
-            f"({_signed(test.effect_low)} to {_signed(test.effect_high)}) at a loss of {_signed(test.loss)} nats a "
-            f"token ({_signed(test.loss_low)} to {_signed(test.loss_high)}; perplexity times "
-            f"{math.exp(test.loss):.2f}); random directions as strong change them by {_signed(test.control_effect)} "
-            f"({_signed(test.control_low)} to {_signed(test.control_high)}) at {_signed(test.control_loss)}.",
-        ]
-        if test.effect_low <= 0 <= test.effect_high:
-            said.append("The interval of the effect includes 0, so these prompts do not show that it steers.")
-        elif test.effect_high < 0:
-            said.append("The effect goes the wrong way: the texts move away from what was asked for.")
-        elif test.beyond_low <= 0:
-            said.append(
-                f"The effect is not clearly beyond that of random directions ({_signed(test.beyond)}; "
-                f"{_signed(test.beyond_low)} to {_signed(test.beyond_high)}), so it may not be the direction's own."
-            )
-        told = f"The judge tells apart {self.judge_accuracy:.0%} of the texts it was not fitted on"
-        weak = self.judge_accuracy < _WEAK_JUDGE
-        said.append(told + ("; that is little, so give more texts before relying on it." if weak else "."))
-        return " ".join(said)
+        return describe_choice(
+            self.chosen,
+            self.test,
+            n_settings=len(self.curve),
+            max_loss=self.max_loss,
+            judge_accuracy=self.judge_accuracy,
+        )
 
     def to_result(self) -> Result:
         """Give every number as rows: effect, loss, effect beyond the control, of every point.
@@ -390,31 +308,3 @@ class Steering:
 
     def _facts(self) -> dict[str, Any]:
         return {**{name: getattr(self, name) for name in _FACTS}, "provenance": dict(self.provenance)}
-
-
-_FACTS = ("scale", "strength", "max_loss", "judge_accuracy", "temperature")
-
-
-def take_model(model: Any, *, tokenizer: Any = None) -> LoadedModel:
-    """Load a model with its head, or take one that is loaded.
-
-    Args:
-        model: Name, folder, transformers model or ``LoadedModel``.
-        tokenizer: The model's own when left out.
-
-    Returns:
-        Model and tokenizer.
-
-    Raises:
-        ModelError: When it cannot be loaded or has no language head.
-    """
-    if isinstance(model, LoadedModel):
-        given = model.tokenizer if tokenizer is None else tokenizer
-        return load_model(
-            model.network, tokenizer=given, name=model.name, revision=model.revision, has_head=True
-        )
-    return load_model(model, tokenizer=tokenizer, has_head=True)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")

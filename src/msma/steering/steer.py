@@ -21,7 +21,9 @@ from msma.resampling import bootstrap_interval
 from msma.scales import ScalePartition, published_partition
 from msma.steering.demonstration import DEMONSTRATIONS
 from msma.steering.judging import Judge
-from msma.steering.record import Point, Sample, Steering, take_model
+from msma.steering.loading import take_model
+from msma.steering.points import Point, Sample
+from msma.steering.record import Steering
 
 ByPrompt: TypeAlias = Float[np.ndarray, " prompts"]
 
