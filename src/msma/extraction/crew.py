@@ -7,7 +7,7 @@ spoken to and ended, which is what a :class:`Crew` does.
 from collections import Counter, deque
 from collections.abc import Generator, Hashable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from msma.errors import ModelError
 from msma.extraction.process_worker import unpack_error
@@ -24,9 +24,12 @@ TICK = 1.0
 
 _NO_MORE: Any = object()
 
+#: A worker as its crew knows it.
+Member = TypeVar("Member", bound=Hashable)
+
 
 @dataclass(frozen=True)
-class Event:
+class Event(Generic[Member]):
     """What a member of a crew has to tell.
 
     Args:
@@ -35,22 +38,22 @@ class Event:
         content: The outcome; the packed error; how it died.
     """
 
-    member: Hashable
+    member: Member
     kind: Literal["ready", "outcome", "failure", "death"]
     content: Any = None
 
 
-class Crew(Protocol):
+class Crew(Protocol[Member]):
     """Workers somewhere else."""
 
-    def hire(self) -> Hashable:
+    def hire(self) -> Member:
         """Start one more member, which tells when it is ready.
 
         Returns:
             What the member is called.
         """
 
-    def give(self, member: Hashable, job: "Job") -> None:
+    def give(self, member: Member, job: "Job") -> None:
         """Give a job to a member that is ready.
 
         Args:
@@ -58,7 +61,7 @@ class Crew(Protocol):
             job: What.
         """
 
-    def listen(self, timeout: float) -> Event | None:
+    def listen(self, timeout: float) -> Event[Member] | None:
         """Wait for news.
 
         Args:
@@ -72,7 +75,9 @@ class Crew(Protocol):
         """End all members, whatever they are doing."""
 
 
-def work_off(crew: Crew, jobs: Iterator["Job | None"], *, workers: int) -> Generator["Outcome", None, None]:
+def work_off(
+    crew: Crew[Member], jobs: Iterator["Job | None"], *, workers: int
+) -> Generator["Outcome", None, None]:
     """Have a crew do jobs, pulling never more than two a worker ahead of what was done.
 
     Args:
@@ -93,15 +98,15 @@ def work_off(crew: Crew, jobs: Iterator["Job | None"], *, workers: int) -> Gener
         crew.dismiss()
 
 
-class _Shift:
+class _Shift(Generic[Member]):
     """Which jobs wait, and who is at which."""
 
-    def __init__(self, crew: Crew, workers: int) -> None:
+    def __init__(self, crew: Crew[Member], workers: int) -> None:
         self._crew, self._workers = crew, workers
         self._waiting: deque[Job] = deque()
-        self._busy: dict[Hashable, Job] = {}
-        self._idle: list[Hashable] = []
-        self._starting: set[Hashable] = set()
+        self._busy: dict[Member, Job] = {}
+        self._idle: list[Member] = []
+        self._starting: set[Member] = set()
         #: When each job that is not done yet was pulled, the oldest first.
         self._out: dict[int, int] = {}
         self._n_pulled = 0
@@ -157,7 +162,7 @@ class _Shift:
     def _n_members(self) -> int:
         return len(self._starting) + len(self._idle) + len(self._busy)
 
-    def _hear(self, event: Event) -> "Outcome | None":
+    def _hear(self, event: Event[Member]) -> "Outcome | None":
         """Take note of news; an outcome is handed on."""
         if event.kind == "failure":
             raise unpack_error(event.content)
@@ -172,7 +177,7 @@ class _Shift:
         del self._out[self._busy.pop(event.member).number]
         return event.content
 
-    def _bury(self, member: Hashable, *, how: str) -> None:
+    def _bury(self, member: Member, *, how: str) -> None:
         """Put the job of a dead member first in the line again, unless it killed too many."""
         if member in self._starting:
             self._starting.discard(member)

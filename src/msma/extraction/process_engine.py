@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Hashable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -81,7 +81,9 @@ def share_threads(workers: int, *, cores: int | None = None) -> int:
 class _Process:
     """One process, and the thread of this one that talks with it."""
 
-    def __init__(self, slot: int, environment: dict[str, str], events: "queue.SimpleQueue[Event]") -> None:
+    def __init__(
+        self, slot: int, environment: dict[str, str], events: "queue.SimpleQueue[Event[_Process]]"
+    ) -> None:
         self.slot = slot
         self._events = events
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -103,9 +105,6 @@ class _Process:
         self._outbox.put(content)
 
     def _converse(self) -> None:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
         try:
             while (content := self._outbox.get()) is not None:
                 process_worker.send(self._stdin, content)
@@ -152,10 +151,10 @@ class _Processes:
 
     def __init__(self, setup: "WorkerSetup", workers: int, devices: Sequence[str]) -> None:
         self._setup, self._workers, self._devices = pickle.dumps(setup), workers, devices
-        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Event[_Process]] = queue.SimpleQueue()
         self._members: list[_Process] = []
 
-    def hire(self) -> Hashable:
+    def hire(self) -> _Process:
         taken = {member.slot for member in self._members}
         slot = next(number for number in range(self._workers) if number not in taken)
         threads = str(share_threads(self._workers))
@@ -167,11 +166,10 @@ class _Processes:
         member.tell(pickle.dumps((path, self._setup, device)))
         return member
 
-    def give(self, member: Hashable, job: "Job") -> None:
-        assert isinstance(member, _Process)
+    def give(self, member: _Process, job: "Job") -> None:
         member.tell(pickle.dumps(job))
 
-    def listen(self, timeout: float) -> Event | None:
+    def listen(self, timeout: float) -> Event[_Process] | None:
         event = self._next_event(timeout)
         if event is None or event.member not in self._members:
             return None
@@ -179,7 +177,7 @@ class _Processes:
             self._end([member for member in self._members if member is event.member])
         return event
 
-    def _next_event(self, timeout: float) -> Event | None:
+    def _next_event(self, timeout: float) -> Event[_Process] | None:
         try:
             return self._events.get(timeout=timeout) if timeout else self._events.get_nowait()
         except queue.Empty:

@@ -9,7 +9,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Generator, Hashable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +118,7 @@ class _Actors:
         self._pending: dict[Any, Any] = {}
         self._started, self._has_room = time.monotonic(), False
 
-    def hire(self) -> Hashable:
+    def hire(self) -> Any:
         member = self._kind.remote()
         self._members.append(member)
         path = [os.path.abspath(entry) for entry in sys.path]
@@ -128,7 +128,7 @@ class _Actors:
     def give(self, member: Any, job: "Job") -> None:
         self._pending[member.read.remote(pickle.dumps(job))] = member
 
-    def listen(self, timeout: float) -> Event | None:
+    def listen(self, timeout: float) -> Event[Any] | None:
         done, _ = (
             self._ray.wait(list(self._pending), num_returns=1, timeout=timeout) if self._pending else ([], 0)
         )

@@ -63,25 +63,17 @@ class Misspellings(SitePerturbation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        table = built_in_misspellings() if self.table is None else self.table
-        clean: dict[str, tuple[str, ...]] = {}
-        for right, wrongs in table.items():
-            others = tuple(
-                wrong for wrong in wrongs if wrong.strip() and wrong.casefold() != right.casefold()
-            )
-            if isinstance(wrongs, str) or not right.strip() or not others:
-                raise ConfigError(
-                    f"misspellings {wrongs!r} of {right!r} came; expected a list of other spellings"
-                )
-            clean[right.casefold().replace("’", "'")] = others
-        if not clean:
-            raise ConfigError("an empty table of misspellings came; give at least one word")
-        object.__setattr__(self, "table", clean)
+        object.__setattr__(self, "table", self._entries)
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[str, ...]]:
+        """The table, checked: misspellings by what was meant, in lower case."""
+        return _check(built_in_misspellings() if self.table is None else self.table)
 
     @cached_property
     def _longest(self) -> int:
         """Most words that one entry of the table has."""
-        return max(len(right.split()) for right in self.table or ())
+        return max(len(right.split()) for right in self._entries)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], *, strength: float = 0.1) -> Self:
@@ -116,9 +108,23 @@ class Misspellings(SitePerturbation):
 
     def _known(self, text: str) -> tuple[str, ...]:
         """Misspellings that differ from a text once they have its case."""
-        assert self.table is not None  # __post_init__ fills it
-        wrongs = self.table.get(text.casefold().replace("’", "'"), ())
+        wrongs = self._entries.get(text.casefold().replace("’", "'"), ())
         return tuple(wrong for wrong in wrongs if _like(wrong, text) != text)
+
+
+def _check(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Take a table whose every word has a misspelling, or refuse it."""
+    clean: dict[str, tuple[str, ...]] = {}
+    for right, wrongs in table.items():
+        others = tuple(wrong for wrong in wrongs if wrong.strip() and wrong.casefold() != right.casefold())
+        if isinstance(wrongs, str) or not right.strip() or not others:
+            raise ConfigError(
+                f"misspellings {wrongs!r} of {right!r} came; expected a list of other spellings"
+            )
+        clean[right.casefold().replace("’", "'")] = others
+    if not clean:
+        raise ConfigError("an empty table of misspellings came; give at least one word")
+    return clean
 
 
 def _like(word: str, model: str) -> str:

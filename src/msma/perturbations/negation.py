@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from msma.errors import CorpusError
 from msma.perturbations.base import SitePerturbation
 from msma.perturbations.chance import Chance
 from msma.perturbations.edits import Edit
@@ -68,9 +69,25 @@ class Negation(SitePerturbation):
         return max(1, super().count_edits(reading, chance))
 
     def edit(self, reading: Reading, site: Span, chance: Chance) -> Edit:
-        """Negate; see :meth:`SitePerturbation.edit`."""
-        made = self._negated(reading, reading.words.index(site))
-        assert made is not None  # it is one of find_sites
+        """Negate; see :meth:`SitePerturbation.edit`.
+
+        Args:
+            reading: The text.
+            site: One of :meth:`find_sites`.
+            chance: Not needed; there is one way.
+
+        Returns:
+            The edit.
+
+        Raises:
+            CorpusError: When nothing can be negated there.
+        """
+        made = self._negated(reading, reading.words.index(site)) if site in reading.words else None
+        if made is None:
+            there = reading.text[site.start : site.end]
+            raise CorpusError(
+                f"the site '{there}' came, where nothing can be negated; give one that find_sites names"
+            )
         return made
 
     def _negated(self, reading: Reading, place: int) -> Edit | None:

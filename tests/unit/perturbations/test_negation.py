@@ -2,7 +2,10 @@
 
 import pytest
 
+from msma.errors import CorpusError
 from msma.perturbations import Negation
+from msma.perturbations.chance import Chance
+from msma.perturbations.reading import Reading, Span
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,12 @@ def test_every_clause_is_negated_at_a_high_strength():
     found = Negation(1.0)("It is late and I must go.")
     assert found.text == "It is not late and I must not go."
     assert found.restore() == "It is late and I must go."
+
+
+def test_a_place_where_nothing_can_be_negated_is_refused():
+    reading = Reading("The door is open.")
+    for site, there in ((reading.words[0], "The"), (Span(4, 6), "do")):
+        with pytest.raises(CorpusError, match=f"the site '{there}' came, where nothing can be negated"):
+            Negation().edit(reading, site, Chance(0))
+    (site,) = Negation().find_sites(reading)
+    assert Negation().edit(reading, site, Chance(0)).after == " not"
