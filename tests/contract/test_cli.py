@@ -11,6 +11,7 @@ import typer
 from msma.cli import app, run
 from msma.configuration import StudyConfig
 from msma.states import HiddenStates
+from msma.study import Study
 
 COMMANDS = typer.main.get_command(app).commands
 
@@ -258,6 +259,22 @@ def test_a_config_file_is_read_and_typed_options_win(tmp_path, monkeypatch, caps
     assert (seen["max_disk"], seen["max_memory"]) == ("1 GB", "2 GB")
     assert run(["analyze", "m", "t", "--engine", "ray", "--address", "auto"]) == 130
     assert (seen["engine"], seen["address"]) == ("ray", "auto")
+
+
+def test_a_study_that_is_run_to_explain_goes_where_it_is_told(tmp_path, monkeypatch):
+    seen = []
+
+    class Spy(Study):
+        def run(self):
+            seen.append((self.config.device, self.config.seed))
+            raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("msma.study.Study", Spy)
+    assert run(["explain", "some-model", "The sea.", "--device", "cpu"]) == 130
+    assert run(["explain", "some-model", "The sea."]) == 130  # goes on where it was begun
+    assert run(["explain", "another-model", "The sea."]) == 130
+    assert seen == [("cpu", 0), ("cpu", 0), ("auto", 0)]
 
 
 def test_unknown_setting_names_the_nearest(tmp_path, capsys):

@@ -57,7 +57,7 @@ def explain(
     words = _take_text(text, file)
     console = make_console(is_quiet=as_json)
     say = speak_on(console)
-    folder = _take_study(study, corpus, seed=seed, say=say)
+    folder = _take_study(study, corpus, device=device, seed=seed, say=say)
     chosen = tuple(part.strip() for part in methods.split(",") if part.strip())
     explainer = Explainer.open(folder, model=model, device=device, say=say)
     found = explainer.explain(words, direction=direction, methods=chosen, n_draws=n_draws, seed=seed)
@@ -86,18 +86,22 @@ def _take_text(text: str | None, file: Path | None) -> str:
     return sys.stdin.read() if text == "-" else str(text)
 
 
-def _take_study(given: str, corpus: str, *, seed: int, say: Any) -> Path:
+def _take_study(given: str, corpus: str, *, device: str | None, seed: int, say: Any) -> Path:
     """Take a finished study, or run one of a model first; it is kept for the next text."""
     folder = Path(given)
     if (folder / "study.json").is_file() or (folder / "settings.json").is_file():
         return folder
     from msma.configuration import StudyConfig
+    from msma.storage import read_json
     from msma.study import Study
 
     slug = re.sub(r"[^\w.-]+", "-", f"{given}-{Path(corpus).stem}").strip("-")
     home = Path("msma-explain") / slug
     say(f"'{given}' is no study, so it is taken for a model, and one of it on '{corpus}' is kept in {home}")
-    Study(StudyConfig(model=given, texts=corpus, seed=seed), home, say=say).run()
+    begun = home / "settings.json"
+    # Another device is no other study: one that was begun goes on as it is, and only the explanation moves.
+    where = read_json(begun).get("device", "auto") if begun.is_file() else device or "auto"
+    Study(StudyConfig(model=given, texts=corpus, device=where, seed=seed), home, say=say).run()
     return home
 
 
