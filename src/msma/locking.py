@@ -17,6 +17,8 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 _LOCK, _HOLDER = ".lock", ".lock.holder"
+#: Files that only say who works in a folder.
+LOCK_FILES = (_LOCK, _HOLDER)
 
 
 class _Hold(NamedTuple):

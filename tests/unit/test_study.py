@@ -126,6 +126,26 @@ def test_other_settings_in_the_same_folder_are_refused(finished, capsys):
     assert "choose another folder" in error
 
 
+def test_a_name_mistyped_first_does_not_spoil_the_folder(inputs, tmp_path, capsys):
+    model, texts = inputs
+    out = tmp_path / "out"
+    assert run(["analyze", f"{model}l", str(texts), "--out", str(out)]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    Study(StudyConfig(model=str(model), texts=str(texts)), out)
+    assert json.loads((out / "settings.json").read_text())["model"] == str(model)
+
+
+def test_settings_with_nothing_beside_them_give_way(inputs, tmp_path):
+    model, texts = inputs
+    config = StudyConfig(model=str(model), texts=str(texts))
+    Study(config, tmp_path)  # as if killed before anything was written
+    Study(replace(config, seed=1), tmp_path)
+    assert json.loads((tmp_path / "settings.json").read_text())["seed"] == 1
+    (tmp_path / "scales.json").write_text("{}")
+    with pytest.raises(StorageError, match="seed = 1, and this one has 0"):
+        Study(config, tmp_path)
+
+
 @pytest.mark.slow
 def test_the_report_can_be_written_again(finished, capsys):
     out, _ = finished

@@ -95,7 +95,7 @@ def _take_study(given: str, corpus: str, *, device: str | None, seed: int, say: 
     from msma.storage import read_json
     from msma.study import Study
 
-    slug = re.sub(r"[^\w.-]+", "-", f"{given}-{Path(corpus).stem}").strip("-")
+    slug = re.sub(r"[^\w.-]+", "-", f"{given}-{Path(corpus).stem}").strip("-.")
     home = Path("msma-explain") / slug
     say(f"'{given}' is no study, so it is taken for a model, and one of it on '{corpus}' is kept in {home}")
     begun = home / "settings.json"

@@ -15,7 +15,7 @@ from msma.evaluation import compare_maps, evaluate
 from msma.exhibits import find_examples, make_clouds, make_curves
 from msma.extraction.engines import Engine
 from msma.gain import choose_map
-from msma.locking import folder_lock
+from msma.locking import LOCK_FILES, folder_lock
 from msma.manifold import describe_manifold
 from msma.maps import ALL_MAPS, LEARNED_MAPS, MAPS
 from msma.probes import probe_scales
@@ -99,6 +99,10 @@ class Study:
             write_json(path, asked)
             return
         found = read_json(path)
+        if found != asked and self._is_unbegun():
+            with folder_lock(self.folder, what="a study"):
+                write_json(path, asked)
+            return
         for key, value in asked.items():
             if found.get(key) != value:
                 raise StorageError(
@@ -106,8 +110,15 @@ class Study:
                     f"{value!r}; choose another folder, or delete that one"
                 )
 
+    def _is_unbegun(self) -> bool:
+        """Whether nothing stands in the folder but settings: a model's name was mistyped, say, and nothing is lost."""
+        return {entry.name for entry in self.folder.iterdir()} <= {"settings.json", *LOCK_FILES}
+
     def run(self) -> dict[str, Result]:
         """Run every stage that has not been run yet.
+
+        Where the first of them fails before it wrote anything, such as for a model that does not exist, the settings
+        are taken away again, so that the folder is free for others.
 
         Returns:
             The tables by name: scales, maps, gain (with a learned map), manifold, probes (with labels),
@@ -117,7 +128,13 @@ class Study:
             MsmaError: Whatever goes wrong, in one sentence.
         """
         with folder_lock(self.folder, what="a study"):
-            return self._run()
+            self._check_settings()
+            try:
+                return self._run()
+            except BaseException:
+                if self._is_unbegun():
+                    (self.folder / "settings.json").unlink(missing_ok=True)
+                raise
 
     def _run(self) -> dict[str, Result]:
         splits = self.splits
