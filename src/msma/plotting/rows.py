@@ -189,7 +189,7 @@ def _draw_panel(axes: "Axes", panel: _Panel, *, has_labels: bool, is_small: bool
 def _inches_wide(axes: "Axes") -> float:
     """Tell how wide a panel is: panels are placed within their parent, in shares of it."""
     owner: Any = axes.get_figure(root=True)
-    locator = axes.get_axes_locator()
+    locator: Any = axes.get_axes_locator()
     box = axes.get_position() if locator is None else locator(axes, None)
     return float(owner.get_size_inches()[0]) * float(box.width)
 
