@@ -116,6 +116,10 @@ def show_study(console: Console, out: Path, report: Path) -> None:
     for source, target in dict.fromkeys((row.source, row.target) for row in evaluation):
         rows = evaluation.where(source=source, target=target).rows
         console.print(_pair_table([row for row in rows if row.metric in _HEADLINES]), "")
+    if any(row.metric == "retention" and (row.value or 0.0) > 1.0 for row in evaluation):
+        console.print(
+            "retention above 1 is error of the estimate: a map cannot add information\n", soft_wrap=True
+        )
     console.print(f"report: [bold]{escape(str(report))}[/bold]", soft_wrap=True)
     console.print(f"all numbers: {out / 'results.json'}, {out / 'results.csv'}", soft_wrap=True, markup=False)
 

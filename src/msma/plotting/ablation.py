@@ -72,27 +72,30 @@ def plot_ablation(rows: Iterable[RowLike], *, ax: "Axes | None" = None, width: f
     arms = list(dict.fromkeys(row.map or "" for row in everything if not row.metric.endswith(_SUFFIXES)))
     metrics = list(dict.fromkeys(row.metric for row in kept))
     pairs = list(dict.fromkeys((row.source, row.target) for row in kept))
+    is_wide = width > 5
+    # In one column of a paper two panels stand side by side, where that keeps a pair's panels together.
+    columns = len(metrics) if is_wide else 2 - len(metrics) % 2
     ax, panels = panel_grid(
         ax,
         len(metrics) * len(pairs),
         width=width,
         height=0.1 + 0.19 * len(arms),
-        columns=len(metrics),
+        columns=columns,
         left=1.38,
         gap=0.16,
         top=0.5,
         bottom=0.42,
-        head=0.28,
+        head=0.28 if is_wide else 0.85,
     )
     for number, panel in enumerate(panels):
         line, column = divmod(number, len(metrics))
         members = [row for row in everything if (row.source, row.target) == pairs[line]]
-        _draw_panel(panel, members, metrics[column], arms, has_labels=column == 0)
-        below = pair_name(*pairs[line]) if column == 0 else ""
+        _draw_panel(panel, members, metrics[column], arms, has_labels=number % columns == 0)
+        below = pair_name(*pairs[line]) if number % columns == 0 else ""
         headed(
             panel, _TITLES.get(metrics[column], wording(metrics[column]).title), below=below, is_raised=True
         )
-    _draw_key(ax)
+    _draw_key(ax, columns=7 if is_wide else 2)
     return ax
 
 
@@ -218,7 +221,7 @@ def _differs(rows: Sequence[RowLike], metric: str) -> Mapping[str, bool]:
     return found
 
 
-_TITLES: dict[str, str] = {"mi": "Information", "kl": "KL", "map_curvature": "Map curvature"}
+_TITLES: dict[str, str] = {"mi": "Information", "kl": "KL", "map_curvature": "Curvature"}
 #: An arm this many times further from the full objective than the others is drawn as an arrow.
 _REACH = 6.0
 _REFERENCES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -231,7 +234,7 @@ _TICK: dict[str, Any] = {"marker": "|", "markersize": 4.0, "markeredgewidth": 0.
 _WORD: dict[str, Any] = {"fontsize": TEXT, "color": MUTED, "ha": "center", "va": "center"}
 
 
-def _draw_key(ax: "Axes") -> None:
+def _draw_key(ax: "Axes", *, columns: int) -> None:
     from matplotlib.lines import Line2D
 
     entries: list[tuple[str, dict[str, Any]]] = [
@@ -249,7 +252,7 @@ def _draw_key(ax: "Axes") -> None:
         labels=[name for name, _ in entries],
         loc="upper left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=7,
+        ncols=columns,
         borderaxespad=0.1,
         columnspacing=0.9,
         handletextpad=0.4,

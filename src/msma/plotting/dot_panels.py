@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Inches: a line, the widest name, the room above and below a panel.
 _LINE, _NAME, _TOP, _BOTTOM = 0.18, 1.8, 0.32, 0.32
+#: Inches of paper that a label may use right of a panel.
+_EDGE = 0.08
 
 
 class Panel(NamedTuple):
@@ -102,14 +104,14 @@ def draw_dot_panels(
             _draw_rule(panel, [row.null for row in known], (0, (4, 2)))
         if floor:
             _draw_rule(panel, [row.floor for row in known], (0, (1, 2)))
-        panel.set_xlim(*limits)
+        room = (width - left - 0.12 - 0.22 * (columns - 1)) / columns
+        panel.set_xlim(*_leave_room(limits, room))
         panel.set_ylim(len(names) - 0.5, -0.5)
         panel.set_yticks(range(len(names)), labels if number % columns == 0 else [""] * len(names))
         panel.tick_params(axis="y", length=0)
         panel.spines["left"].set_visible(False)
         ticks = _ticks(*limits)
         panel.set_xticks(ticks, [f"{tick:.0%}" for tick in ticks])
-        room = (width - left - 0.12 - 0.22 * (columns - 1)) / columns
         # Headings are bold and larger than what is measured.
         headed(panel, fit(case.head, room / 1.3))
     if keys:
@@ -169,6 +171,14 @@ def _limits(panels: Sequence[Panel], is_used: tuple[bool, bool, bool]) -> tuple[
     margin = 0.05 * max(high - low, 0.1)
     # More room on the right, where half a number stands out beyond the last tick.
     return low - margin, high + 2.4 * margin
+
+
+def _leave_room(limits: tuple[float, float], room: float) -> tuple[float, float]:
+    """Widen the axis where half of the last label would stand out beyond the figure's edge."""
+    low, high = limits
+    last = max(_ticks(low, high), default=low)
+    share = max(0.0, inches(f"{last:.0%}") / 2 - _EDGE) / room
+    return low, max(high, (last - share * low) / (1.0 - share))
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -128,7 +128,16 @@ def plot_dimensions(
     ax.locator_params(axis="y", nbins=5)
     ax.set_xlabel("neighbours")
     ax.set_ylabel("estimated dimension")
-    legend(ax, loc="lower left")
+    # Above the lines: within the panel there is no corner that some model's lines do not cross.
+    legend(
+        ax,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=3,
+        borderaxespad=0.1,
+        columnspacing=1.0,
+        handletextpad=0.4,
+    )
     return ax
 
 

@@ -79,8 +79,18 @@ def plot_pareto(
         raise ShapeError("0 complete trials came; expected at least one")
     new_figure(0.1, 0.1)  # says what to install before anything else is tried
     others = [name for name in objectives if name != "r2"] or ["trial"]
+    is_wide = width > 5
+    columns = 2 if is_wide else 1
     ax, panels = panel_grid(
-        ax, len(others), width=width, height=2.4, columns=2, left=0.62, top=0.35, bottom=0.5, head=0.28
+        ax,
+        len(others),
+        width=width,
+        height=2.4,
+        columns=columns,
+        left=0.62,
+        top=0.35,
+        bottom=0.5,
+        head=0.28 if is_wide else 0.66,
     )
     low, high = _limits([float(point["r2"]) for point in complete])
     for number, (panel, other) in enumerate(zip(panels, others, strict=True)):
@@ -95,9 +105,9 @@ def plot_pareto(
                     panel.plot([float(point[other])], [float(point["r2"])], **_RING)
         headed(panel, _TITLES.get(other, wording(other).title))
         panel.set_xlabel(_AXES.get(other, other), fontsize=TEXT, color=MUTED, labelpad=1.5)
-        if number % 2 == 0:
+        if number % columns == 0:
             panel.set_ylabel(_AXES["r2"], fontsize=TEXT, color=MUTED, labelpad=2)
-    _draw_key(ax, has_pruned=any(point["state"] == "pruned" for point in points))
+    _draw_key(ax, has_pruned=any(point["state"] == "pruned" for point in points), columns=5 if is_wide else 2)
     return ax
 
 
@@ -174,7 +184,7 @@ _RING: dict[str, Any] = {
 }
 
 
-def _draw_key(ax: "Axes", *, has_pruned: bool) -> None:
+def _draw_key(ax: "Axes", *, has_pruned: bool, columns: int) -> None:
     from matplotlib.lines import Line2D
 
     entries = [
@@ -190,7 +200,7 @@ def _draw_key(ax: "Axes", *, has_pruned: bool) -> None:
         labels=[name for name, _ in entries],
         loc="upper left",
         bbox_to_anchor=(0.0, 1.0),
-        ncols=5,
+        ncols=columns,
         borderaxespad=0.1,
         columnspacing=1.1,
         handletextpad=0.4,

@@ -1,6 +1,7 @@
 """Figures of rows of results: values with their intervals, nulls, floors and ceilings."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import pairwise
 from math import floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,7 @@ from msma.plotting.style import (
     new_figure,
     panel_grid,
 )
+from msma.plotting.widths import inches
 from msma.plotting.words import map_name, pair_name, wording
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 _LARGEST_LINEAR_SPAN = 15.0
 _MOST_SHARED = 6
 _ARROWS = {"lower": "← better", "higher": "better →"}
+#: Inches between the labels of two ticks, at least.
+_BETWEEN_TICKS = 0.1
 
 
 class _Panel(NamedTuple):
@@ -176,7 +180,18 @@ def _draw_panel(axes: "Axes", panel: _Panel, *, has_labels: bool, is_small: bool
     words = " · ".join(
         part for part in ("" if units == "1" else units, _ARROWS.get(rows[0].better, "")) if part
     )
-    axes.set_xlabel(words, fontsize=TEXT, color=MUTED, labelpad=1.5)
+    # A long name of the units would run into that of the next panel.
+    if inches(words) > _inches_wide(axes):
+        words = words.replace(" · ", "\n")
+    axes.set_xlabel(words, fontsize=TEXT, color=MUTED, labelpad=1.5, linespacing=1.05)
+
+
+def _inches_wide(axes: "Axes") -> float:
+    """Tell how wide a panel is: panels are placed within their parent, in shares of it."""
+    owner: Any = axes.get_figure(root=True)
+    locator: Any = axes.get_axes_locator()
+    box = axes.get_position() if locator is None else locator(axes, None)
+    return float(owner.get_size_inches()[0]) * float(box.width)
 
 
 def _draw_row(axes: "Axes", row: RowLike, y: float, *, is_open: bool) -> None:
@@ -244,8 +259,10 @@ def _fit_axis(axes: "Axes", rows: Sequence[RowLike], *, most_ticks: int) -> None
     low, high = min(numbers), max(numbers)
     values = sorted(abs(row.value) for row in rows if row.value)
     ceiling = max((row.ceiling for row in rows if row.ceiling is not None), default=None)
-    # A value that is zero but for noise must not stretch the axis over decades of nothing.
-    unit = ceiling if ceiling else max(values[0] if values else 1.0, max(abs(low), abs(high)) / 300)
+    # A value that is zero but for noise must not stretch the axis over decades of nothing: not one that is small beside
+    # the largest, nor, where what cannot be below zero is shown below it, one that is no farther from it than that.
+    noise = max(max(abs(low), abs(high)) / 300, -low if low < 0 and -low < high / 10 else 0.0)
+    unit = ceiling if ceiling else max(values[0] if values else 1.0, noise)
     if high - low <= _LARGEST_LINEAR_SPAN * max(unit, 1e-12) or low == high:
         pad = 0.06 * (high - low) or 0.1 * abs(high) or 0.1
         axes.set_xlim(low - pad, high + pad)
@@ -258,7 +275,7 @@ def _fit_axis(axes: "Axes", rows: Sequence[RowLike], *, most_ticks: int) -> None
     axes.set_xlim(
         low * 1.8 if low < -edge else low - 0.12 * edge, high * 1.8 if high > edge else high + 0.12 * edge
     )
-    ticks = _symlog_ticks(low, high, edge, most=most_ticks)
+    ticks = _symlog_ticks(axes, low, high, edge, most=most_ticks)
     axes.set_xticks(ticks, [_tick(tick) for tick in ticks])
     axes.minorticks_off()
 
@@ -268,10 +285,26 @@ def _tick(value: float) -> str:
     return text.replace("-", "−")
 
 
-def _symlog_ticks(low: float, high: float, edge: float, *, most: int) -> list[float]:
-    """Choose a few powers of ten within the limits, zero among them."""
+def _symlog_ticks(axes: "Axes", low: float, high: float, edge: float, *, most: int) -> list[float]:
+    """Choose a few powers of ten within the limits, zero among them, whose labels leave room between each other."""
+    transform = axes.transScale + axes.transLimits
+    wide = _inches_wide(axes)
+
+    def place(tick: float) -> tuple[float, float]:
+        middle, half = wide * float(transform.transform((tick, 0.0))[0]), inches(_tick(tick)) / 2
+        return middle - half, middle + half + _BETWEEN_TICKS
+
+    def is_clear(ticks: list[float]) -> bool:
+        spans = [place(tick) for tick in sorted(ticks)]
+        return all(one[1] <= other[0] for one, other in pairwise(spans))
+
     powers = [edge * 10.0**k for k in range(12)]
-    ticks = [-p for p in reversed(powers) if -p >= low] + [0.0] + [p for p in powers if p <= high]
-    zero = ticks.index(0.0)
-    step = 1 + (len(ticks) - 1) // most
-    return [tick for number, tick in enumerate(ticks) if (number - zero) % step == 0]
+    above, below = [p for p in powers if p <= high], [-p for p in powers if -p >= low]
+    # Every first, second, third, ... power, the largest always among them.
+    choices = [[0.0, *above[(len(above) - 1) % step :: step]] for step in range(1, len(above) + 2)]
+    ticks = next((ticks for ticks in choices if len(ticks) <= most and is_clear(ticks)), [0.0])
+    # Below zero there are only as many as find room, the farthest first.
+    for tick in reversed(below):
+        if len(ticks) < most and is_clear([*ticks, tick]):
+            ticks.append(tick)
+    return sorted(ticks)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from msma.reporting.numbers import count_of
+from msma.plotting.words import pair_name
+from msma.reporting.numbers import count_of, join_words
 from msma.reporting.reading import StudyRecord
 from msma.results import Row
 
@@ -101,12 +102,29 @@ def list_sources(record: StudyRecord) -> dict[str, Source]:
         "spectra": plain,
         "dimensions": plain,
         "maps": Source(tuple(record.maps), record.maps.provenance, marks=_MAPS),
-        "measures": Source(tuple(record.evaluation), record.evaluation.provenance, marks=_MAPS),
+        "measures": Source(
+            tuple(record.evaluation),
+            record.evaluation.provenance,
+            marks=_MAPS,
+            note=_tell_excess(record.evaluation),
+        ),
         "clouds": Source(sample=_count_cloud(record)),
     }
     if record.probes is not None:
         sources["probes"] = Source(tuple(record.probes), record.probes.provenance, marks=_PROBES)
     return {**sources, **_list_learned(record), **_list_audits(record)}
+
+
+def _tell_excess(rows: Iterable[Row]) -> str:
+    """Say what more information than there was means, where an estimate shows it."""
+    excess = [
+        pair_name(row.source, row.target)
+        for row in rows
+        if row.metric == "retention" and row.value is not None and row.value > 1.0
+    ]
+    if not excess:
+        return ""
+    return f"information kept above 1 ({join_words(excess)}) is error of the estimate, as no map adds any"
 
 
 def _list_learned(record: StudyRecord) -> dict[str, Source]:

@@ -1,11 +1,12 @@
 """Captions of a study's figures for papers: finding, n, seed, kind of interval, and what the marks mean."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from msma._version import __version__
+from msma.plotting import COLUMN, PAGE
 from msma.plotting.words import wording
 from msma.reporting.caption_sources import Source, list_sources, name_split, span
 from msma.reporting.latex import escape_latex
@@ -94,13 +95,20 @@ def list_captions(record: StudyRecord, names: Iterable[str]) -> dict[str, Captio
     }
 
 
-def write_captions(record: StudyRecord, names: Iterable[str], out: str | os.PathLike[str]) -> list[Path]:
+def write_captions(
+    record: StudyRecord,
+    names: Iterable[str],
+    out: str | os.PathLike[str],
+    *,
+    widths: Mapping[str, float] | None = None,
+) -> list[Path]:
     """Write captions beside figures: ``captions.md`` to read, ``captions.tex`` to include.
 
     Args:
         record: A study.
         names: Names of the figures that lie there.
         out: Their folder.
+        widths: How wide each figure was drawn, in inches; 7 where nothing is said.
 
     Returns:
         The two files.
@@ -110,7 +118,10 @@ def write_captions(record: StudyRecord, names: Iterable[str], out: str | os.Path
     """
     captions = list_captions(record, names)
     plain = "\n".join(f"## {name}\n\n{caption.text}\n" for name, caption in captions.items())
-    floats = "\n".join(_float(name, caption) for name, caption in captions.items())
+    inches = widths or {}
+    floats = "\n".join(
+        _float(name, caption, width=inches.get(name, PAGE)) for name, caption in captions.items()
+    )
     return [
         write_text(Path(out) / "captions.md", f"# Captions\n\n{plain}"),
         write_text(Path(out) / "captions.tex", f"{_HEAD}\n{floats}"),
@@ -120,13 +131,17 @@ def write_captions(record: StudyRecord, names: Iterable[str], out: str | os.Path
 _HEAD = "% Needs \\usepackage{graphicx}, and \\graphicspath{{figures/}} with the folder of the figures.\n"
 
 
-def _float(name: str, caption: Caption) -> str:
+def _float(name: str, caption: Caption, *, width: float) -> str:
+    """Write a float: across both columns where the figure is wider than one, and no larger than the page."""
+    kind = "figure*" if width > COLUMN else "figure"
+    # Its own size, but for a page that is narrower or too low for it and its caption; nothing is enlarged.
+    size = f"width=\\ifdim{width:g}in>\\linewidth\\linewidth\\else{width:g}in\\fi"
     return (
-        "\\begin{figure}\n  \\centering\n"
-        f"  \\includegraphics{{{name}.pdf}}\n"
+        f"\\begin{{{kind}}}\n  \\centering\n"
+        f"  \\includegraphics[{size},totalheight=0.65\\textheight,keepaspectratio]{{{name}.pdf}}\n"
         f"  \\caption{{{escape_latex(caption.text)}}}\n"
         f"  \\label{{fig:msma-{name}}}\n"
-        "\\end{figure}\n"
+        f"\\end{{{kind}}}\n"
     )
 
 

@@ -288,13 +288,13 @@ def save_drawings(
     """
     written = []
     drawings = list_drawings(record)
+    widths = {name: drawing.print if width is None else width for name, drawing in drawings.items()}
     try:
         for name, drawing in drawings.items():
-            axes = drawing.draw(drawing.print if width is None else width)
-            written += save_figure(axes, out / name, formats=formats)
+            written += save_figure(drawing.draw(widths[name]), out / name, formats=formats)
     except OSError as error:
         raise StorageError(
             f"could not write figures to '{out}': {error.strerror or error}; free some space or choose "
             "another folder"
         ) from error
-    return [*written, *write_captions(record, drawings, out)]
+    return [*written, *write_captions(record, drawings, out, widths=widths)]

@@ -2,6 +2,9 @@
 
 import unicodedata
 
+#: A word longer than this may be broken behind these, as nothing else breaks a path or the name of a model.
+_LONGEST, _JOINTS = 20, "/_.:\\"
+
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -84,7 +87,8 @@ _ACCENTS = {
 def escape_latex(text: str) -> str:
     r"""Write plain text as LaTeX in ASCII.
 
-    Letters that no command stands for, as those of other scripts, become their code: [U+4E2D].
+    Letters that no command stands for, as those of other scripts, become their code: [U+4E2D]. Long words, such as
+    paths, may be broken behind a slash, a dot or an underscore.
 
     Args:
         text: Any text.
@@ -96,8 +100,14 @@ def escape_latex(text: str) -> str:
         >>> print(escape_latex("95 % of a_b ≥ 3 → café – R²"))
         95~\% of a\_b $\geq$ 3 $\rightarrow$ caf\'{e} -- R$^{2}$
     """
-    signs = "".join(_write(letter) for letter in " ".join(text.split()))
-    return signs.replace(r" \%", r"~\%")
+    return " ".join(_write_word(word) for word in text.split()).replace(r" \%", r"~\%")
+
+
+def _write_word(word: str) -> str:
+    is_long = len(word) > _LONGEST
+    return "".join(
+        _write(letter) + (r"\allowbreak{}" if is_long and letter in _JOINTS else "") for letter in word
+    )
 
 
 def _write(letter: str) -> str:
