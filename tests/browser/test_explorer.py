@@ -172,8 +172,8 @@ def is_unchecked(page):
 def test_scores_are_shown_as_unchecked_until_the_check_is_there(show, explainer):
     page = show()
     choose(page, "token-scale", "global")
-    explain(page, "A slow boat came home.")
-    wait_for(page, "status", "6 tokens")
+    explain(page, "A slow slow slow boat came home.")
+    wait_for(page, "status", "8 tokens")
     check, faith = (page.find_element(By.ID, name) for name in ("token-check", "token-faith"))
     assert check.get_attribute("role") == "status"
     assert check.text.startswith("Being checked")
@@ -190,20 +190,20 @@ def test_scores_are_shown_as_unchecked_until_the_check_is_there(show, explainer)
     assert "deleting as many at random" in faith.text
     assert not is_unchecked(page)
     assert [token.get_attribute("aria-label") for token in tokens(page)] == scores
-    assert explainer.checks[-1] == "A slow boat came home."
+    assert explainer.checks[-1] == "A slow slow slow boat came home."
 
 
 def test_a_newer_question_ends_an_older_check(show, explainer):
     page = show()
-    explain(page, "A slow dog slept.")
-    wait_for(page, "status", "5 tokens")
+    explain(page, "A slow slow slow dog slept.")
+    wait_for(page, "status", "7 tokens")
     explain(page, "A bird sang again.")
-    assert "A slow dog slept." not in explainer.checks
+    assert "A slow slow slow dog slept." not in explainer.checks
     wait_for(page, "status", "5 tokens")
     wait_for(page, "token-check", "Checked")
     assert page.find_element(By.ID, "token-list").text == "A bird sang again."
-    page.execute_async_script("setTimeout(arguments[0], 1500)")
-    assert "A slow dog slept." not in explainer.checks
+    page.execute_async_script("setTimeout(arguments[0], 3500)")
+    assert "A slow slow slow dog slept." not in explainer.checks
 
 
 def test_a_late_check_of_an_older_text_is_not_shown(show):
@@ -218,8 +218,8 @@ def test_a_late_check_of_an_older_text_is_not_shown(show):
     )
     explain(page, "An older boat.")
     wait_for(page, "status", "4 tokens")
-    explain(page, "A slow boat.")  # its own check takes longer than the older one's answer
-    wait_for(page, "status", "4 tokens")
+    explain(page, "A slow slow slow slow boat.")  # its own check takes longer than the older one's answer
+    wait_for(page, "status", "7 tokens")
     page.execute_async_script("setTimeout(arguments[0], 700)")
     assert page.find_element(By.ID, "token-check").text.startswith("Being checked")
     wait_for(page, "token-check", "Checked")
@@ -227,12 +227,12 @@ def test_a_late_check_of_an_older_text_is_not_shown(show):
 
 def test_a_check_given_up_for_a_question_that_is_refused_says_so(show):
     page = show(may_fail=True)
-    explain(page, "A slow dog.")
-    wait_for(page, "status", "4 tokens")
+    explain(page, "A slow slow slow dog.")
+    wait_for(page, "status", "6 tokens")
     explain(page, "unreadable")
     alert = page.find_element(By.ID, "alert")
     WebDriverWait(page, 10).until(lambda _: alert.is_displayed())
-    assert page.find_element(By.ID, "token-list").text == "A slow dog."
+    assert page.find_element(By.ID, "token-list").text == "A slow slow slow dog."
     wait_for(page, "token-check", "another question came before the check was done")
     assert is_unchecked(page)
 

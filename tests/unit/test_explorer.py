@@ -200,7 +200,7 @@ def post(address, path, body):
 
 
 def test_other_questions_go_before_a_long_check(explainer):
-    slow = {"text": "A slow boat came."}
+    slow = {"text": "A slow slow boat came."}
     with served(make_app(explainer)) as address:
         post(address, "api/explain", slow)
         ends = {}
@@ -219,7 +219,7 @@ def test_other_questions_go_before_a_long_check(explainer):
 
 
 def test_a_check_that_nobody_waits_for_ends(explainer):
-    text = "A slow boat left."
+    text = "A slow slow boat left."
     with served(make_app(explainer)) as address:
         post(address, "api/explain", {"text": text})
         body = json.dumps({"text": text}).encode()
@@ -231,8 +231,8 @@ def test_a_check_that_nobody_waits_for_ends(explainer):
         time.sleep(0.3)
         started = time.perf_counter()
         post(address, "api/explain", {"text": "A boat."})
-        assert time.perf_counter() - started < 0.3
-        time.sleep(1)
+        assert time.perf_counter() - started < 1
+        time.sleep(2)
     assert text not in explainer.checks
 
 
