@@ -20,9 +20,13 @@ SCALES = ("local", "intermediate", "global")
 HOSTILE = "<b>rain</b> & snow."
 
 
-def make_study(folder, *, family="gpt2", unit="text", **settings):
-    """Run a study of a tiny model on texts of two topics."""
-    save_model(family, folder / "model")
+def make_study(folder, *, family="gpt2", loaded=None, unit="text", **settings):
+    """Run a study of a tiny model, a family's or one that is loaded with its head, on texts of two topics."""
+    if loaded is None:
+        save_model(family, folder / "model")
+    else:
+        loaded.network.save_pretrained(folder / "model")
+        loaded.tokenizer.save_pretrained(folder / "model")
     texts = write_texts(folder / "texts.jsonl")
     config = StudyConfig(
         model=str(folder / "model"),

@@ -2,8 +2,9 @@
 
 import re
 import threading
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import SimpleNamespace
 from zlib import crc32
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from transformers import BertConfig
 
+from language import loaded_model
 from msma._types import SCALES
 from msma.errors import CorpusError
 from msma.explanation.parts import (
@@ -24,7 +26,9 @@ from msma.explanation.parts import (
     Place,
 )
 from msma.explanation.record import Explanation
+from msma.interventions.sites import find_sites
 from msma.models import load_model
+from msma.scales import ScalePartition
 from msma.states import HiddenStates
 from msma.storage import write_json
 from planted import N_LAYERS, PARTITION, WIDTH, random_model
@@ -35,14 +39,14 @@ TOPICS = ("sea", "home", "law")
 _PATHS = (("global",), ("global", "intermediate"), ("global", "intermediate", "local"))
 
 
-def make_states(n=90, *, seed=0):
+def make_states(n=90, *, n_layers=N_LAYERS, width=WIDTH, seed=0):
     """Samples whose states hold their topic in one coordinate, three samples a document."""
     rng = np.random.default_rng(seed)
     texts = list(HOSTILE) + [
         " ".join(rng.choice(WORDS[:60], size=9)).capitalize() + "." for _ in range(n - len(HOSTILE))
     ]
     topics = [TOPICS[(i // 3) % len(TOPICS)] for i in range(n)]
-    states = rng.normal(size=(N_LAYERS, n, WIDTH))
+    states = rng.normal(size=(n_layers, n, width))
     for k, topic in enumerate(TOPICS):
         states[:, [t == topic for t in topics], k] += 3.0
     labels = {"topic": topics, "question": [i % 5 == 0 for i in range(n)]}
@@ -69,21 +73,53 @@ class FakeCorpus:
         return [(document, " ".join(texts)) for document, texts in parts.items()][:most]
 
 
+@dataclass
+class FakeUnchecked:
+    """What :class:`msma.explanation.UncheckedExplanation` is: the check takes a while, and finds what the text says."""
+
+    explanation: Explanation
+    checks: list
+
+    def check(self, *, give_way=None):
+        text = self.explanation.text
+        for _ in range(1 + 20 * text.count("slow")):
+            give_way()
+            time.sleep(0.05)
+        self.checks.append(text)
+        if "uncheckable" in text:
+            raise CorpusError("a text came whose tokens cannot be taken out; give another")
+        rng = np.random.default_rng(crc32(text.encode()))
+        found = [
+            replace(
+                one,
+                comprehensiveness=float(rng.uniform(0, 1)),
+                random=float(rng.uniform(0, 0.4)),
+                p_value=0.02 if one.scale == "global" else 0.4,
+            )
+            for one in self.explanation.attributions
+        ]
+        return replace(self.explanation, attributions=tuple(found))
+
+
 class FakeExplainer:
     """What :class:`msma.explanation.Explainer` is to the explorer."""
 
     directions = ("own", "component 1", "topic=sea")
+    methods = ("occlusion", "gradient")
 
-    def __init__(self, study, *, loaded=None, has_clouds=True):
-        self.study, self.partition, self.corpus = study, PARTITION, FakeCorpus()
+    def __init__(
+        self, study, *, loaded=None, has_clouds=True, partition=PARTITION, stack="decoder", width=WIDTH
+    ):
+        self.study, self.partition, self.stack = study, partition, stack
+        self.corpus = FakeCorpus(make_states(n_layers=partition.n_layers, width=width))
         self.loaded = random_model() if loaded is None else loaded
         self.name = "tiny <b>decoder</b>"
-        self.calls = []
+        self.calls, self.checks = [], []
         study.mkdir(parents=True, exist_ok=True)
         if has_clouds:
             write_json(study / "clouds.json", make_clouds(self.corpus.states))
 
-    def explain(self, text, *, direction="own", methods=("occlusion", "gradient")):
+    def begin(self, text, *, direction="own", methods=("occlusion", "gradient")):
         self.calls.append((text, direction, tuple(methods)))
         if "unreadable" in text:
             raise CorpusError("a text came that the model cannot read; give another")
@@ -102,7 +138,7 @@ class FakeExplainer:
             )
             for match in re.finditer(r"\w+|[^\w\s]", text)
         )
-        return Explanation(
+        explanation = Explanation(
             text=text,
             tokens=tokens,
             sentences=sentences,
@@ -122,6 +158,7 @@ class FakeExplainer:
             is_cut=len(text) > 2000,
             provenance={"model": self.name},
         )
+        return FakeUnchecked(explanation, self.checks)
 
 
 def make_clouds(states):
@@ -167,9 +204,6 @@ def _attribute(rng, scale, method, direction, n):
         direction=direction,
         coordinate=float(rng.normal()),
         scores=tuple(scores.tolist()),
-        comprehensiveness=float(rng.uniform(0, 1)),
-        random=float(rng.uniform(0, 0.4)),
-        p_value=float(rng.uniform(0.01, 0.3)),
     )
 
 
@@ -192,6 +226,16 @@ def _depart(rng, pair, n_sentences, n_tokens):
         sentence_p_values=tuple(rng.choice([0.004, 0.03, 0.15, 0.6], n_sentences).tolist()),
         token_scores=tuple(rng.uniform(50, 90, n_tokens).tolist()),
         token_p_values=tuple(rng.uniform(0.01, 1, n_tokens).tolist()),
+    )
+
+
+def make_writer(family, folder, *, stack):
+    """An explainer of a tiny encoder-decoder that writes, with the scales of one of its stacks."""
+    loaded = loaded_model(family)
+    n_layers = find_sites(loaded.network, stack=stack).stack.n_layers
+    partition = ScalePartition.thirds(n_layers)
+    return FakeExplainer(
+        folder, loaded=loaded, partition=partition, stack=stack, width=loaded.network.config.d_model
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from accessibility import SCHEMES, find_violations, open_details, open_page
-from explorer_fakes import FakeExplainer, make_encoder, served
+from explorer_fakes import FakeExplainer, make_encoder, make_writer, served
 
 pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
 pytest.importorskip("starlette", reason="the explorer needs: pip install 'msma[explore]'")
@@ -160,10 +160,94 @@ def test_another_scale_and_method_show_other_scores(show):
             choose(page, "token-scale", scale)
             choose(page, "token-method", method)
             assert f"at the {scale} scale" in page.find_element(By.ID, "token-coordinate").text
-            faith = page.find_element(By.ID, "token-faith").text
-            assert "deleting as many at random" in faith
+            wait_for(page, "token-faith", "deleting as many at random")
             seen.add(tuple(token.get_attribute("aria-label") for token in tokens(page)[:4]))
     assert len(seen) == 6
+
+
+def is_unchecked(page):
+    return "is-unchecked" in page.find_element(By.ID, "token-list").get_attribute("class")
+
+
+def test_scores_are_shown_as_unchecked_until_the_check_is_there(show, explainer):
+    page = show()
+    choose(page, "token-scale", "global")
+    explain(page, "A slow slow slow boat came home.")
+    wait_for(page, "status", "8 tokens")
+    check, faith = (page.find_element(By.ID, name) for name in ("token-check", "token-faith"))
+    assert check.get_attribute("role") == "status"
+    assert check.text.startswith("Being checked")
+    assert faith.text == ""
+    assert is_unchecked(page)
+    scores = [token.get_attribute("aria-label") for token in tokens(page)]
+    assert len(page.find_elements(By.CSS_SELECTOR, "#place-cards > li")) == 3
+    choose(page, "token-scale", "local")  # another scale is no more checked than the first
+    assert check.text.startswith("Being checked")
+    wait_for(page, "token-check", "no better than chance")
+    assert is_unchecked(page)
+    choose(page, "token-scale", "global")
+    assert check.text == "Checked: these scores hold."
+    assert "deleting as many at random" in faith.text
+    assert not is_unchecked(page)
+    assert [token.get_attribute("aria-label") for token in tokens(page)] == scores
+    assert explainer.checks[-1] == "A slow slow slow boat came home."
+
+
+def test_a_newer_question_ends_an_older_check(show, explainer):
+    page = show()
+    explain(page, "A slow slow slow dog slept.")
+    wait_for(page, "status", "7 tokens")
+    explain(page, "A bird sang again.")
+    assert "A slow slow slow dog slept." not in explainer.checks
+    wait_for(page, "status", "5 tokens")
+    wait_for(page, "token-check", "Checked")
+    assert page.find_element(By.ID, "token-list").text == "A bird sang again."
+    page.execute_async_script("setTimeout(arguments[0], 3500)")
+    assert "A slow slow slow dog slept." not in explainer.checks
+
+
+def test_a_late_check_of_an_older_text_is_not_shown(show):
+    page = show()
+    page.execute_script(
+        """const own = window.fetch;
+        window.fetch = (path, options) => {
+          const isOld = path === 'api/check' && options.body.includes('older');
+          const answer = own(path, {...options, signal: undefined});
+          return isOld ? new Promise((done) => setTimeout(() => done(answer), 600)) : answer;
+        };"""
+    )
+    explain(page, "An older boat.")
+    wait_for(page, "status", "4 tokens")
+    explain(page, "A slow slow slow slow boat.")  # its own check takes longer than the older one's answer
+    wait_for(page, "status", "7 tokens")
+    page.execute_async_script("setTimeout(arguments[0], 700)")
+    assert page.find_element(By.ID, "token-check").text.startswith("Being checked")
+    wait_for(page, "token-check", "Checked")
+
+
+def test_a_check_given_up_for_a_question_that_is_refused_says_so(show):
+    page = show(may_fail=True)
+    explain(page, "A slow slow slow dog.")
+    wait_for(page, "status", "6 tokens")
+    explain(page, "unreadable")
+    alert = page.find_element(By.ID, "alert")
+    WebDriverWait(page, 10).until(lambda _: alert.is_displayed())
+    assert page.find_element(By.ID, "token-list").text == "A slow slow slow dog."
+    wait_for(page, "token-check", "another question came before the check was done")
+    assert is_unchecked(page)
+
+
+def test_a_check_that_fails_is_told_in_its_place_and_leaves_the_rest(show):
+    page = show(may_fail=True)
+    explain(page, "An uncheckable boat.")
+    wait_for(page, "status", "4 tokens")
+    wait_for(page, "token-check", "whose tokens cannot be taken out; give another")
+    assert "Not checked, so do not rely on the colours" in page.find_element(By.ID, "token-check").text
+    assert not page.find_element(By.ID, "alert").is_displayed()
+    assert is_unchecked(page)
+    assert page.find_element(By.ID, "token-faith").text == ""
+    assert [token.text for token in tokens(page)] == ["An", "uncheckable", "boat", "."]
+    assert len(page.find_elements(By.CSS_SELECTOR, ".decoded")) == 6
 
 
 def test_another_direction_asks_anew(show, explainer):
@@ -271,6 +355,33 @@ def test_an_encoder_shows_what_is_filled_in_and_one_without_a_head_says_why(brow
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.parametrize(("family", "stack"), [("t5-decoder", "encoder"), ("bart-decoder", "decoder")])
+def test_an_encoder_decoder_writes_beside_itself(browser, tmp_path, family, stack):
+    with served(make_app(make_writer(family, tmp_path / "study", stack=stack))) as address:
+        open_page(browser, address, width=1280)
+        wait_for(browser, "status", "explained in")
+        assert browser.find_element(By.ID, "prompt-label").text == "Text that the encoder reads"
+        assert (
+            f"the scales of this study are the {stack}'s, so it acts there"
+            in browser.find_element(By.ID, "act-help").text
+        )
+        browser.execute_script("document.getElementById('prompt').value = 'the river rose'")
+        browser.execute_script("document.getElementById('seed').value = 3")
+        choose(browser, "act-scale", "intermediate")
+        choose(browser, "act-operation", "noise")
+        browser.find_element(By.ID, "strength").send_keys(Keys.END)
+        compare(browser)
+        wait_for(browser, "act-words", "The two texts part after")
+        articles = browser.find_elements(By.CSS_SELECTOR, "#act-result article")
+        clean, changed = (a.find_element(By.CLASS_NAME, "written").text for a in articles)
+        assert clean != changed
+        assert not clean.startswith("the river rose")
+        assert browser.find_elements(By.CSS_SELECTOR, "#act-result .given") == []
+        assert "nats a token" in browser.find_element(By.ID, "act-words").text
+        assert find_violations(browser) == []
+    assert browser.get_log("browser") == []
+
+
 @pytest.mark.parametrize("operation", ["translate", "noise", "temperature"])
 def test_every_operation_can_be_chosen(show, operation):
     page = show()
@@ -337,6 +448,16 @@ def test_axe_finds_nothing_grave(show, width, scheme):
     wait_for(page, "act-status", "Done in")
     open_details(page)
     assert find_violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_grave_while_a_check_runs(show, scheme):
+    page = show(375, scheme)
+    explain(page, "A slow slow slow slow slow boat.")
+    wait_for(page, "status", "8 tokens")
+    violations = find_violations(page)
+    assert page.find_element(By.ID, "token-check").text.startswith("Being checked")
+    assert violations == []
 
 
 @pytest.mark.parametrize("width", [320, 375, 768, 1280])

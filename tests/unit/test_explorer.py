@@ -15,12 +15,17 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from transformers import BertForMaskedLM, BertModel
 
-from explorer_fakes import FakeExplainer, make_encoder, served
+from explained_study import make_study
+from explorer_fakes import FakeExplainer, make_encoder, make_writer, served
+from language import loaded_model
 from msma.errors import ConfigError, CorpusError, MissingExtraError, ModelError
+from msma.explanation import Explainer
 from planted import N_LAYERS
 
 pytest.importorskip("starlette", reason="the explorer needs: pip install 'msma[explore]'")
@@ -156,8 +161,84 @@ def test_a_text_is_explained_as_asked(app, explainer):
     assert explainer.calls[-1] == (text, "topic=sea", ("gradient",))
 
 
+def test_scores_come_unchecked_and_the_check_comes_as_a_second_answer(app, explainer):
+    body = {"text": "The boat came home. A bird sang.", "method": "occlusion"}
+    first = json.loads(ask(app, "/api/explain", body)[2])["attributions"]
+    n_begun, n_checked = len(explainer.calls), len(explainer.checks)
+    status, _, answer = ask(app, "/api/check", body)
+    checked = json.loads(answer)["attributions"]
+    assert status == 200
+    assert [one["p_value"] for one in first] == [None] * 3
+    assert [one["p_value"] for one in checked] == [0.4, 0.4, 0.02]
+    assert [one["scores"] for one in checked] == [one["scores"] for one in first]
+    assert (len(explainer.calls), len(explainer.checks)) == (n_begun, n_checked + 1)
+
+
+def test_what_was_read_is_kept_for_the_last_texts_only(app, explainer):
+    bodies = [{"text": f"Boat {k} came."} for k in range(5)]
+    for body in bodies:
+        ask(app, "/api/explain", body)
+    n_begun = len(explainer.calls)
+    assert all(ask(app, "/api/check", body)[0] == 200 for body in bodies[1:])
+    assert len(explainer.calls) == n_begun
+    assert ask(app, "/api/check", bodies[0])[0] == 200
+    assert explainer.calls[n_begun:] == [("Boat 0 came.", "own", ("occlusion", "gradient"))]
+
+
+def test_a_check_that_fails_gets_one_sentence(app):
+    body = {"text": "An uncheckable boat."}
+    assert ask(app, "/api/explain", body)[0] == 200
+    status, said = refusal(app, "/api/check", body)
+    assert (status, said) == (400, "a text came whose tokens cannot be taken out; give another")
+    assert refusal(app, "/api/check", {"text": ""})[0] == 400
+
+
+def post(address, path, body):
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}{path}", json.dumps(body).encode(), headers)
+    return json.loads(urllib.request.urlopen(request, timeout=20).read())
+
+
+def test_other_questions_go_before_a_long_check(explainer):
+    slow = {"text": "A slow slow boat came."}
+    with served(make_app(explainer)) as address:
+        post(address, "api/explain", slow)
+        ends = {}
+
+        def check():
+            assert len(post(address, "api/check", slow)["attributions"]) == 6
+            ends["check"] = time.perf_counter()
+
+        thread = threading.Thread(target=check)
+        thread.start()
+        time.sleep(0.1)
+        assert post(address, "api/explain", {"text": "A boat."})["text"] == "A boat."
+        ends["other"] = time.perf_counter()
+        thread.join()
+    assert ends["other"] < ends["check"] - 0.3
+
+
+def test_a_check_that_nobody_waits_for_ends(explainer):
+    text = "A slow slow boat left."
+    with served(make_app(explainer)) as address:
+        post(address, "api/explain", {"text": text})
+        body = json.dumps({"text": text}).encode()
+        port = int(address.rsplit(":", 1)[1].rstrip("/"))
+        with socket.create_connection(("127.0.0.1", port)) as line:
+            head = f"POST /api/check HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+            line.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            time.sleep(0.2)
+        time.sleep(0.3)
+        started = time.perf_counter()
+        post(address, "api/explain", {"text": "A boat."})
+        assert time.perf_counter() - started < 1
+        time.sleep(2)
+    assert text not in explainer.checks
+
+
 def test_numbers_that_json_does_not_know_become_null(app, explainer, monkeypatch):
-    monkeypatch.setattr(explainer, "explain", lambda *_, **__: {"p": math.nan, "far": math.inf})
+    found = SimpleNamespace(explanation={"p": math.nan, "far": math.inf})
+    monkeypatch.setattr(explainer, "begin", lambda *_, **__: found)
     assert json.loads(ask(app, "/api/explain", {"text": "a"})[2]) == {"p": None, "far": None}
 
 
@@ -213,8 +294,18 @@ def test_an_impossible_intervention_is_told(changes, kind, sentence):
 
 
 def test_a_question_without_a_direction_takes_the_own_one():
-    question = ExplainQuestion.read({"text": "a"}, directions=("own",))
+    question = ExplainQuestion.read({"text": "a"}, directions=("own",), methods=("occlusion", "gradient"))
     assert (question.direction, question.methods) == ("own", ("occlusion", "gradient"))
+
+
+def test_a_model_without_blocks_is_explained_by_leaving_tokens_out(tmp_path, monkeypatch):
+    explainer = FakeExplainer(tmp_path / "study")
+    monkeypatch.setattr(explainer, "methods", ("occlusion",))
+    app = make_app(explainer)
+    found = json.loads(ask(app, "/api/explain", {"text": "a boat", "method": "both"})[2])
+    assert {one["method"] for one in found["attributions"]} == {"occlusion"}
+    status, said = refusal(app, "/api/explain", {"text": "a boat", "method": "gradient"})
+    assert (status, said) == (400, "method 'gradient' came; expected one of both, occlusion")
 
 
 def test_a_defect_is_told_without_its_inside(app, caplog):
@@ -336,6 +427,86 @@ def test_an_encoder_fills_in_hidden_tokens(tmp_path):
     assert moved["nats"]["changed"] != moved["nats"]["clean"]
 
 
+@pytest.mark.parametrize("stack", ["encoder", "decoder"])
+@pytest.mark.parametrize("family", ["t5-decoder", "bart-decoder"])
+def test_an_encoder_decoder_writes_what_its_encoder_read(family, stack, tmp_path):
+    explainer = make_writer(family, tmp_path / "study", stack=stack)
+    actor = ScaleActor(explainer)
+    assert actor.describe() == {"kind": "output", "reason": "", "heat": 0.8, "stack": stack}
+    sea = {"column": "topic", "value": "sea"}
+    for operation, off, on, more in (
+        ("scale", 0.0, -0.9, {}),
+        ("noise", 0.0, 2.0, {}),
+        ("translate", 0.0, 2.0, {"towards": sea}),
+        ("translate", 0.0, 2.0, {"towards": "text", "text": "the sea and the boat"}),
+    ):
+        # A draw of many tokens: of two, the changed model may well write the same.
+        drawn = {"seed": 3, "max_new_tokens": 16}
+        body = {**ACT, "scale": "intermediate", "operation": operation, **drawn, **more}
+        still = actor.act(ActQuestion.read({**body, "strength": off}))
+        assert still["kind"] == "output"
+        assert still["clean"] == still["changed"]
+        assert still["nats"]["clean"] == still["nats"]["changed"] > 0
+        assert still["relative_norm"] is None
+        moved = actor.act(ActQuestion.read({**body, "strength": on}))
+        assert moved["clean"] == still["clean"] != moved["changed"]
+        assert moved["nats"]["changed"] != moved["nats"]["clean"]
+        assert moved["relative_norm"] == pytest.approx(abs(on), rel=0.15)
+        partition = explainer.partition["intermediate"]
+        assert moved["layers"] == [partition[0], partition[-1]]
+        again = ScaleActor(explainer).act(ActQuestion.read({**body, "strength": on}))
+        assert again == moved
+
+
+def record(block, states):
+    return block.register_forward_hook(lambda _m, _a, output: states.append(output[0].detach().clone()))
+
+
+def test_an_encoder_decoder_is_acted_on_in_the_stack_of_its_study(tmp_path):
+    """Of the first blocks of two stacks only that of the study's stack is changed."""
+    texts = {}
+    for stack in ("encoder", "decoder"):
+        explainer = make_writer("t5-encoder", tmp_path / stack, stack=stack)
+        network, seen = explainer.loaded.network, {}
+        handles = [
+            record(body.block[0], seen.setdefault(body, [])) for body in (network.encoder, network.decoder)
+        ]
+        body = {**ACT, "scale": "local", "strength": -0.9, "max_new_tokens": 1}
+        try:
+            texts[stack] = ScaleActor(explainer).act(ActQuestion.read(body))
+        finally:
+            for handle in handles:
+                handle.remove()
+        clean, changed = seen[getattr(network, stack)][:2]
+        assert changed.norm() < 0.2 * clean.norm()
+        if stack == "decoder":
+            assert torch.equal(*seen[network.encoder][:2])
+    assert texts["encoder"]["clean"] == texts["decoder"]["clean"]
+
+
+def test_more_than_a_decoder_holds_is_told(tmp_path):
+    app = make_app(make_writer("bart-decoder", tmp_path / "study", stack="encoder"))
+    status, said = refusal(app, "/api/continue", {**ACT, "max_new_tokens": 100})
+    assert status == 400
+    assert said == "100 new tokens were asked for; the model's decoder holds 64: ask for fewer"
+
+
+@pytest.mark.parametrize("stack", [pytest.param("encoder", marks=pytest.mark.slow), "decoder"])
+def test_a_study_of_an_encoder_decoder_is_explained_and_acted_on(stack, tmp_path):
+    explainer = Explainer.open(make_study(tmp_path, loaded=loaded_model("t5-decoder"), stack=stack).folder)
+    app = make_app(explainer)
+    assert explainer.stack == stack
+    body = {"text": "The river rose in spring. Snow fell."}
+    tokens = json.loads(ask(app, "/api/explain", body)[2])["tokens"]
+    checked = json.loads(ask(app, "/api/check", body)[2])["attributions"]
+    assert len(tokens) == len(checked[0]["scores"]) == 9
+    assert all(0 < one["p_value"] <= 1 for one in checked)
+    act = {**ACT, "operation": "translate", "towards": {"column": "topic", "value": "first"}, "strength": 2.0}
+    moved = json.loads(ask(app, "/api/continue", {**act, "scale": "local"})[2])
+    assert moved["clean"] != moved["changed"]
+    assert moved["layers"] == [explainer.partition["local"][0], explainer.partition["local"][-1]]
+
+
 def test_a_model_without_a_head_says_why_it_does_not_write(tmp_path):
     loaded = make_encoder(BertModel, has_head=False)
     actor = ScaleActor(FakeExplainer(tmp_path / "study", loaded=loaded))
@@ -354,9 +525,9 @@ def test_questions_wait_for_one_another_and_too_many_are_sent_away(explainer, mo
         most = max(most, at_work)
         time.sleep(0.05)
         at_work -= 1
-        return {"text": text}
+        return SimpleNamespace(explanation={"text": text})
 
-    monkeypatch.setattr(explainer, "explain", slow)
+    monkeypatch.setattr(explainer, "begin", slow)
     with served(make_app(explainer)) as address:
         codes = []
 

@@ -1,7 +1,8 @@
 """Which tokens drive each scale's coordinate, and whether taking those tokens out really moves it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -28,6 +29,8 @@ Values: TypeAlias = dict[Scale, Float[np.ndarray, " variants"]]
 Scores: TypeAlias = dict[Scale, Float[np.ndarray, " tokens"]]
 #: Ordinary tokens in the order in which they are deleted.
 Order: TypeAlias = Int[np.ndarray, " tokens"]
+#: Called before each batch of variants; what it raises ends the work.
+GiveWay: TypeAlias = Callable[[], None]
 
 
 class Deletions:
@@ -44,23 +47,30 @@ class Deletions:
     """
 
     def __init__(self, reader: ScaleReader, reading: TextReading, coordinate: Coordinate) -> None:
-        self._reader, self._reading, self._coordinate = reader, reading, coordinate
+        self.reader, self.reading, self.coordinate = reader, reading, coordinate
         self._known: dict[bytes, tuple[float, ...]] = {}
 
-    def values(self, sets: Sequence[Sequence[int] | Order]) -> Values:
+    @property
+    def whole(self) -> dict[Scale, float]:
+        """The coordinate of the text with all its tokens at each scale."""
+        pooled = self.reading.pooled
+        return {scale: float(self.coordinate.value(scale, state[None])[0]) for scale, state in pooled.items()}
+
+    def values(self, sets: Sequence[Sequence[int] | Order], *, give_way: GiveWay | None = None) -> Values:
         """Read a text without some tokens.
 
         Args:
             sets: Numbers of the ordinary tokens taken out of each variant.
+            give_way: Called before each batch, so that others may use the model; what it raises ends the reading.
 
         Returns:
             One coordinate a variant at each scale, in standard deviations.
         """
-        length = len(self._reading.ids)
+        length = len(self.reading.ids)
         keys = []
         for taken in sets:
             is_kept = np.ones(length, dtype=bool)
-            is_kept[self._reading.places[np.asarray(taken, dtype=np.int64)]] = False
+            is_kept[self.reading.places[np.asarray(taken, dtype=np.int64)]] = False
             keys.append(is_kept.tobytes())
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
         empty = np.zeros(length, dtype=bool).tobytes()
@@ -68,10 +78,10 @@ class Deletions:
             self._known[empty] = (0.0, 0.0, 0.0)
             new.remove(empty)
         if new:
-            ids = np.asarray(self._reading.ids)
+            ids = np.asarray(self.reading.ids)
             rows = [ids[np.frombuffer(key, dtype=bool)].tolist() for key in new]
-            pooled = self._reader.pool(rows, source=self._reading.source)
-            found = [self._coordinate.value(scale, pooled[scale]).tolist() for scale in SCALES]
+            pooled = self.reader.pool(rows, source=self.reading.source, give_way=give_way)
+            found = [self.coordinate.value(scale, pooled[scale]).tolist() for scale in SCALES]
             self._known.update(zip(new, zip(*found, strict=True), strict=True))
         return {scale: np.array([self._known[key][k] for key in keys]) for k, scale in enumerate(SCALES)}
 
@@ -126,37 +136,88 @@ def attribute(
         ConfigError: When a method is unknown, or a share or the number of draws or steps impossible.
         ModelError: When the gradient is asked for and the model's blocks cannot be reached.
     """
-    _check(methods, n_draws, shares, n_steps)
+    check_settings(methods=methods, n_draws=n_draws, shares=shares, n_steps=n_steps)
     deletions = Deletions(reader, reading, coordinate)
-    whole = {scale: float(coordinate.value(scale, state[None])[0]) for scale, state in reading.pooled.items()}
-    found = {
-        name: score_tokens(reader, reading, coordinate, name, deletions=deletions, n_steps=n_steps)
-        for name in methods
-    }
-    n_tokens = len(reading.places)
-    rng = np.random.default_rng(seed)
-    ties = rng.permutation(n_tokens)
-    orders = [rng.permutation(n_tokens) for _ in range(n_draws)]
-    ranked = [rank_tokens(found[name][scale], ties) for name in methods for scale in SCALES]
-    drops = _drop_orders(deletions, whole, [*ranked, *orders], shares)
-    attributions = []
-    for number, (name, scale) in enumerate((name, scale) for name in methods for scale in SCALES):
-        top, random = float(drops[scale][number]), drops[scale][len(ranked) :]
-        # Sums of the same numbers in another order differ by rounding.
-        hits = int((random >= top - 1e-12 * max(1.0, abs(top))).sum())
-        attributions.append(
+    scored = attribute_unchecked(deletions, methods=methods, n_steps=n_steps)
+    return check_attributions(deletions, scored, n_draws=n_draws, shares=shares, seed=seed)
+
+
+def attribute_unchecked(
+    deletions: Deletions, *, methods: Sequence[str] = METHODS, n_steps: int = N_STEPS
+) -> tuple[Attribution, ...]:
+    """Do the first half of :func:`attribute`: score the tokens, and leave open whether the scores hold.
+
+    Args:
+        deletions: The text and its coordinate; keeps what was read for the second half.
+        methods: Some of "occlusion" and "gradient".
+        n_steps: Points at which gradients are taken.
+
+    Returns:
+        One attribution a method and scale, method by method, without comprehensiveness, random and p-value.
+
+    Raises:
+        ConfigError: When a method is unknown, or the number of steps impossible.
+        ModelError: When the gradient is asked for and the model's blocks cannot be reached.
+    """
+    check_settings(methods=methods, n_steps=n_steps)
+    reader, reading, coordinate = deletions.reader, deletions.reading, deletions.coordinate
+    whole = deletions.whole
+    found = []
+    for name in methods:
+        scores = score_tokens(reader, reading, coordinate, name, deletions=deletions, n_steps=n_steps)
+        found += [
             Attribution(
                 scale=scale,
                 method=name,
                 direction=coordinate.name,
                 coordinate=whole[scale],
-                scores=tuple(found[name][scale].tolist()),
-                comprehensiveness=top,
-                random=float(random.mean()),
-                p_value=(1 + hits) / (1 + n_draws),
+                scores=tuple(scores[scale].tolist()),
             )
-        )
-    return tuple(attributions)
+            for scale in SCALES
+        ]
+    return tuple(found)
+
+
+def check_attributions(
+    deletions: Deletions,
+    attributions: Sequence[Attribution],
+    *,
+    n_draws: int = 100,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+    give_way: GiveWay | None = None,
+) -> tuple[Attribution, ...]:
+    """Do the second half of :func:`attribute`: hold the scores against random deletions.
+
+    Args:
+        deletions: What the attributions were made with; what it read already is not read again.
+        attributions: Those of one text and coordinate.
+        n_draws: Random orders.
+        shares: Shares of the tokens deleted, above 0 and at most 1.
+        seed: Fixes the random orders.
+        give_way: Called before each batch, so that others may use the model; what it raises ends the check.
+
+    Returns:
+        The same with comprehensiveness, random and p-value, in the same order.
+
+    Raises:
+        ConfigError: When a share or the number of draws is impossible.
+    """
+    check_settings(n_draws=n_draws, shares=shares)
+    n_tokens = len(deletions.reading.places)
+    rng = np.random.default_rng(seed)
+    ties = rng.permutation(n_tokens)
+    orders = [rng.permutation(n_tokens) for _ in range(n_draws)]
+    ranked = [rank_tokens(np.array(one.scores), ties) for one in attributions]
+    drops = _drop_orders(deletions, [*ranked, *orders], shares, give_way)
+    checked = []
+    for number, one in enumerate(attributions):
+        top, random = float(drops[one.scale][number]), drops[one.scale][len(ranked) :]
+        # Sums of the same numbers in another order differ by rounding.
+        hits = int((random >= top - 1e-12 * max(1.0, abs(top))).sum())
+        p_value = (1 + hits) / (1 + n_draws)
+        checked.append(replace(one, comprehensiveness=top, random=float(random.mean()), p_value=p_value))
+    return tuple(checked)
 
 
 def score_tokens(
@@ -185,7 +246,7 @@ def score_tokens(
         ConfigError: When the method is unknown, or the number of steps impossible.
         ModelError: When the gradient is asked for and the model's blocks cannot be reached.
     """
-    _check((method,), 1, SHARES, n_steps)
+    check_settings(methods=(method,), n_steps=n_steps)
     if method == "gradient":
         return _score_by_gradient(reader, reading, coordinate, n_steps)
     if deletions is None:
@@ -239,19 +300,37 @@ def _score_by_gradient(
 
 
 def _drop_orders(
-    deletions: Deletions, whole: Mapping[Scale, float], orders: Sequence[Order], shares: Sequence[float]
+    deletions: Deletions, orders: Sequence[Order], shares: Sequence[float], give_way: GiveWay | None
 ) -> Values:
     """Delete the first tokens of each order, and average over shares by how much the coordinate drops."""
     n_tokens = len(orders[0])
     # 0.3 x 10 is a little more than 3 to a computer.
     counts = [max(1, math.ceil(share * n_tokens - 1e-9)) for share in shares]
-    left = deletions.values([order[:count] for order in orders for count in counts])
+    left = deletions.values([order[:count] for order in orders for count in counts], give_way=give_way)
+    whole = deletions.whole
     return {
         scale: whole[scale] - left[scale].reshape(len(orders), len(counts)).mean(axis=1) for scale in SCALES
     }
 
 
-def _check(methods: Sequence[str], n_draws: int, shares: Sequence[float], n_steps: int) -> None:
+def check_settings(
+    *,
+    methods: Sequence[str] = METHODS,
+    n_draws: int = 1,
+    shares: Sequence[float] = SHARES,
+    n_steps: int = N_STEPS,
+) -> None:
+    """Refuse impossible settings of :func:`attribute`.
+
+    Args:
+        methods: Methods of scoring.
+        n_draws: Random orders.
+        shares: Shares of the tokens deleted.
+        n_steps: Points at which gradients are taken.
+
+    Raises:
+        ConfigError: When one is impossible.
+    """
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods:
         came = f"method '{unknown[0]}'" if unknown else "no method"

@@ -7,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from msma._types import Stack
 from msma._version import __version__
-from msma.errors import ConfigError
-from msma.explanation.attribution import METHODS, attribute
+from msma.explanation.attribution import METHODS, Deletions, attribute_unchecked, check_settings
+from msma.explanation.checking import UncheckedExplanation
 from msma.explanation.coordinates import list_coordinates, make_coordinate
 from msma.explanation.corpus import StudyCorpus
 from msma.explanation.decoding import WordDecoder
@@ -97,6 +98,16 @@ class Explainer:
         """Which layers belong to which scale."""
         return self.corpus.partition
 
+    @property
+    def stack(self) -> Stack:
+        """The stack that the scales are of: "encoder" or "decoder"."""
+        return self.reader.stack.kind
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How tokens of this model can be scored: by the gradient only where its blocks can be reached."""
+        return METHODS if self.reader.stack.blocks else ("occlusion",)
+
     @cached_property
     def directions(self) -> tuple[str, ...]:
         """What a coordinate may run along: "own", "component 1", "topic=sea", ..."""
@@ -165,25 +176,52 @@ class Explainer:
             ConfigError: When direction or method is unknown.
             ModelError: When a state is not finite, or blocks cannot be reached by the gradient.
         """
-        unknown = [name for name in methods if name not in METHODS]
-        if unknown:
-            raise ConfigError(f"method '{unknown[0]}' came; expected some of {', '.join(METHODS)}")
+        begun = self.begin(text, direction=direction, methods=methods, n_draws=n_draws, seed=seed)
+        return begun.check()
+
+    def begin(
+        self,
+        text: str,
+        *,
+        direction: str = "own",
+        methods: Sequence[str] = METHODS,
+        n_draws: int = 50,
+        seed: int = 0,
+    ) -> UncheckedExplanation:
+        """Explain one text, and leave the check of the token scores for later: for those who wait for an answer.
+
+        ``begin(text).check()`` is ``explain(text)``, to the last digit.
+
+        Args:
+            text: As in :meth:`explain`, like the rest.
+            direction: What each scale's coordinate runs along.
+            methods: How tokens are scored.
+            n_draws: Random deletions that faithfulness will be compared with.
+            seed: Fixes them.
+
+        Returns:
+            The explanation, and what checks it.
+
+        Raises:
+            CorpusError: When the text has no token.
+            ConfigError: When direction or method is unknown.
+            ModelError: When a state is not finite, or blocks cannot be reached by the gradient.
+        """
+        check_settings(methods=tuple(methods), n_draws=n_draws)
         reading = self.reader.read(text)
-        coordinate = make_coordinate(self.corpus, direction, reading)
-        attributions = attribute(
-            self.reader, reading, coordinate, methods=tuple(methods), n_draws=n_draws, seed=seed
-        )
-        return Explanation(
+        deletions = Deletions(self.reader, reading, make_coordinate(self.corpus, direction, reading))
+        explanation = Explanation(
             text=reading.text,
             tokens=reading.tokens,
             sentences=reading.sentences,
             places=self._placing.place(reading),
-            attributions=attributions,
+            attributions=attribute_unchecked(deletions, methods=tuple(methods)),
             decodings=self._decoder.decode(reading),
             departures=self._reference.measure(reading),
             is_cut=reading.is_cut,
             provenance=self._provenance(direction=direction, seed=seed, n_draws=n_draws),
         )
+        return UncheckedExplanation(explanation=explanation, deletions=deletions, n_draws=n_draws, seed=seed)
 
     def _provenance(self, **settings: Any) -> dict[str, Any]:
         kept = ("model", "revision", "model_fingerprint", "texts", "texts_fingerprint", "unit", "n_documents")

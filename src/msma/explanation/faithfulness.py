@@ -109,8 +109,8 @@ def measure_faithfulness(
 def _method_rows(
     found: Sequence[Attribution], documents: Int[np.ndarray, " texts"], scale: Scale, method: str, seed: int
 ) -> list[Row]:
-    top = np.array([one.comprehensiveness for one in found])
-    random = np.array([one.random for one in found])
+    top = np.array([one.comprehensiveness for one in found], dtype=np.float64)
+    random = np.array([one.random for one in found], dtype=np.float64)
     chance = float(random.mean())
     return [
         _row("comprehensiveness", top, documents, scale, seed, map=method, better="higher", null=chance),

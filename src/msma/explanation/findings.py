@@ -47,7 +47,9 @@ def list_rows(explanation: "Explanation") -> tuple[Row, ...]:
                 value=item.comprehensiveness,
                 null=item.random,
                 better="higher",
-                note=f"p = {item.p_value:.3g} among as many tokens deleted at random",
+                note="the scores have not been checked"
+                if item.p_value is None
+                else f"p = {item.p_value:.3g} among as many tokens deleted at random",
                 **shared,  # type: ignore[arg-type]
             ),
         ]
@@ -120,6 +122,11 @@ def _say_tokens(explanation: "Explanation", item: Attribution) -> str:
     words = ", ".join(
         f"'{explanation.tokens[k].text.strip()}'" for k in order[:_SHOWN_TOKENS] if item.scores[k] > 0
     )
+    if item.p_value is None:
+        return (
+            f"At the {item.scale} scale {words or 'no token'} scored highest; whether these tokens matter has not been "
+            "checked."
+        )
     is_faithful = item.p_value <= _LEVEL
     verdict = (
         f"deleting the tokens that score highest lowers its coordinate by {item.comprehensiveness:.2f} standard "

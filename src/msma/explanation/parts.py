@@ -92,7 +92,7 @@ class Attribution:
         coordinate: The text's coordinate, in standard deviations of the corpus.
         scores: One a token, in the same units: positive pushes the coordinate up; special tokens have none.
         comprehensiveness: How far deleting the highest tokens moves the coordinate down, averaged over shares
-            of the tokens deleted.
+            of the tokens deleted; like the next two ``None`` as long as the scores have not been checked.
         random: The same for as many tokens deleted at random, averaged over draws.
         p_value: Share of random draws that move it at least as far, (1 + hits) / (1 + draws).
     """
@@ -102,9 +102,9 @@ class Attribution:
     direction: str
     coordinate: float
     scores: tuple[float, ...]
-    comprehensiveness: float
-    random: float
-    p_value: float
+    comprehensiveness: float | None = None
+    random: float | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,12 +106,14 @@ class ScaleReader:
         rows: Sequence[Sequence[int]],
         *,
         source: Sequence[int] | None = None,
+        give_way: Callable[[], None] | None = None,
     ) -> ByScale:
         """Pool rows of ids at the three scales: variants of a text, some tokens taken out or replaced.
 
         Args:
             rows: Ids, special ones included.
             source: What the encoder of a decoder's stack reads for all of them; each row itself when left out.
+            give_way: Called before each batch, so that others may use the model; what it raises ends the reading.
 
         Returns:
             One row each.
@@ -121,6 +123,8 @@ class ScaleReader:
         budget = default_budget(self.stack)
         with evaluating(self.loaded.network):
             for batch in plan_batches(lengths, budget=budget, is_mixed=self.stack.padding.is_mixed):
+                if give_way is not None:
+                    give_way()
                 entries = self._run_batch([rows[number] for number in batch], source)
                 for scale in SCALES:
                     found[scale][batch] = self._reduce(entries, scale).cpu().numpy()

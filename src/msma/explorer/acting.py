@@ -1,4 +1,4 @@
-"""What acting on a scale does, beside the clean model: a continuation, or what is filled in for hidden tokens."""
+"""What acting on a scale does, beside the clean model: what is written, or what is filled in for hidden tokens."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from msma._types import Stack
 from msma.errors import CorpusError, ModelError
 from msma.explorer.questions import ActQuestion
 from msma.explorer.subject import TextExplainer
@@ -41,15 +42,17 @@ class ScaleActor:
         """Say what the page can offer.
 
         Returns:
-            ``kind`` "continuation", "fills" or "none", and a ``reason`` for none.
+            ``kind`` "continuation", "output" (of an encoder-decoder, whose encoder reads the prompt), "fills" or
+            "none", and a ``reason`` for none.
         """
         loaded = self._explainer.loaded
         if loaded.head == "causal":
             return {"kind": "continuation", "reason": "", "heat": HEAT}
+        if loaded.head == "seq2seq":
+            return {"kind": "output", "reason": "", "heat": HEAT, "stack": self._explainer.stack}
         if loaded.head == "masked" and loaded.tokenizer.mask_token_id is not None:
             return {"kind": "fills", "reason": "", "share": _SHARE}
         has = {
-            "seq2seq": "is an encoder-decoder, which this page does not write with",
             "masked": "has a tokenizer without a mask token",
         }.get(loaded.head, "was loaded without a head to write with, or has none")
         reason = (
@@ -69,13 +72,15 @@ class ScaleActor:
 
         Raises:
             ModelError: When the model has no head to write with.
-            CorpusError: When no texts stand for the direction.
+            CorpusError: When no texts stand for the direction, or the prompt does not fit the model.
         """
         kind = self.describe()["kind"]
         if kind == "none":
             raise ModelError(self.describe()["reason"])
         operation = self._make_operation(question)
-        return self._write(question, operation) if kind == "continuation" else self._fill(question, operation)
+        if kind == "fills":
+            return self._fill(question, operation)
+        return {"kind": kind, **self._write(question, operation)}
 
     def _make_operation(self, question: ActQuestion) -> Operation:
         if question.operation == "scale":
@@ -99,7 +104,7 @@ class ScaleActor:
     def _towards_text(self, text: str) -> Direction:
         corpus = self._explainer.corpus
         others = [other for _, other in corpus.whole_texts(corpus.splits.train, most=_OTHERS)]
-        return Direction.between(self._explainer.loaded, [text], others, name="text")
+        return Direction.between(self._explainer.loaded, [text], others, stack=self._stack, name="text")
 
     def _towards_label(self, column: str, value: str) -> Direction:
         """Point from the training samples without a label to those with it, at every layer, as their states are."""
@@ -116,9 +121,21 @@ class ScaleActor:
             rows.append(states[given].mean(axis=0) - states[~given].mean(axis=0))
         return Direction(np.stack(rows), f"{column}={value}")
 
+    @property
+    def _stack(self) -> Stack:
+        """The stack of an encoder-decoder that the study's scales are of; any other model has one only."""
+        return self._explainer.stack if self._explainer.loaded.head == "seq2seq" else "auto"
+
     def _acting(self, question: ActQuestion, operation: Operation) -> AbstractContextManager[Acting]:
         explainer = self._explainer
-        return intervene(explainer.loaded, explainer.partition, question.scale, operation, is_measured=True)
+        return intervene(
+            explainer.loaded,
+            explainer.partition,
+            question.scale,
+            operation,
+            stack=self._stack,
+            is_measured=True,
+        )
 
     def _write(self, question: ActQuestion, operation: Operation) -> dict[str, Any]:
         loaded = self._explainer.loaded
@@ -136,7 +153,6 @@ class ScaleActor:
         nats = nats_per_token(loaded, [clean, changed])
         shared = _shared_length(clean.ids, changed.ids)
         return {
-            "kind": "continuation",
             "prompt": question.prompt,
             "clean": clean.text,
             "changed": changed.text,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from msma.errors import ConfigError, MsmaError
+from msma.explanation.checking import UncheckedExplanation
 from msma.explorer.acting import ScaleActor
 from msma.explorer.answers import JsonAnswer
 from msma.explorer.guarding import Guard
@@ -26,10 +27,14 @@ from msma.explorer.subject import TextExplainer, describe_study
 MAX_BODY = 300_000
 #: Questions that may wait for the model at once.
 _MOST_WAITING = 8
+#: Explanations whose scores can be checked without reading the text again.
+_MOST_BEGUN = 4
 _LOG = logging.getLogger("msma.explorer")
 _DEFECT = "something went wrong inside msma, not by your doing; the terminal that runs the explorer says what"
 
-Work: TypeAlias = Callable[[Mapping[str, Any]], Any]
+#: Called now and then by work that takes long: other questions go first, and nobody waiting ends it.
+GiveWay: TypeAlias = Callable[[], None]
+Work: TypeAlias = Callable[[Mapping[str, Any], GiveWay], Any]
 
 
 class _OneAtATime:
@@ -38,7 +43,7 @@ class _OneAtATime:
     def __init__(self) -> None:
         self._lock, self._waiting = asyncio.Lock(), 0
 
-    async def run(self, request: Request, work: Callable[[], Any]) -> Any:
+    async def run(self, request: Request, work: Callable[[GiveWay], Any]) -> Any:
         if self._waiting >= _MOST_WAITING:
             raise HTTPException(
                 503, f"{self._waiting} questions are waiting for the model; ask again shortly"
@@ -46,11 +51,44 @@ class _OneAtATime:
         self._waiting += 1
         try:
             async with self._lock:
-                if await request.is_disconnected():
-                    raise HTTPException(499, "nobody waits for the answer any more")
-                return await run_in_threadpool(work)
+                await _check_waited_for(request)
+                loop = asyncio.get_running_loop()
+
+                def give_way() -> None:
+                    asyncio.run_coroutine_threadsafe(self._let_others_go_first(request), loop).result()
+
+                return await run_in_threadpool(work, give_way)
         finally:
             self._waiting -= 1
+
+    async def _let_others_go_first(self, request: Request) -> None:
+        self._lock.release()
+        await self._lock.acquire()  # behind those that wait already
+        await _check_waited_for(request)
+
+
+async def _check_waited_for(request: Request) -> None:
+    if await request.is_disconnected():
+        raise HTTPException(499, "nobody waits for the answer any more")
+
+
+class _Begun:
+    """The last explanations that were given, to check their scores by what was read for them."""
+
+    def __init__(self, explainer: TextExplainer) -> None:
+        self._explainer = explainer
+        self._kept: dict[ExplainQuestion, UncheckedExplanation] = {}
+
+    def begin(self, question: ExplainQuestion) -> UncheckedExplanation:
+        found = self._explainer.begin(question.text, direction=question.direction, methods=question.methods)
+        self._kept.pop(question, None)
+        self._kept[question] = found
+        while len(self._kept) > _MOST_BEGUN:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    def find(self, question: ExplainQuestion) -> UncheckedExplanation:
+        return self._kept.get(question) or self.begin(question)
 
 
 def make_app(explainer: TextExplainer, *, host: str = "127.0.0.1") -> Starlette:
@@ -66,14 +104,19 @@ def make_app(explainer: TextExplainer, *, host: str = "127.0.0.1") -> Starlette:
     Raises:
         MissingExtraError: When jinja2 is not installed.
     """
-    actor, turn = ScaleActor(explainer), _OneAtATime()
+    actor, begun, turn = ScaleActor(explainer), _Begun(explainer), _OneAtATime()
     study = {**describe_study(explainer), "intervention": actor.describe()}
 
-    def explain(body: Mapping[str, Any]) -> Any:
-        question = ExplainQuestion.read(body, directions=explainer.directions)
-        return explainer.explain(question.text, direction=question.direction, methods=question.methods)
+    def read(body: Mapping[str, Any]) -> ExplainQuestion:
+        return ExplainQuestion.read(body, directions=explainer.directions, methods=explainer.methods)
 
-    def act(body: Mapping[str, Any]) -> Any:
+    def explain(body: Mapping[str, Any], _give_way: GiveWay) -> Any:
+        return begun.begin(read(body)).explanation
+
+    def check(body: Mapping[str, Any], give_way: GiveWay) -> Any:
+        return {"attributions": begun.find(read(body)).check(give_way=give_way).attributions}
+
+    def act(body: Mapping[str, Any], _give_way: GiveWay) -> Any:
         return actor.act(ActQuestion.read(body))
 
     async def tell_study(_request: Request) -> Response:
@@ -84,6 +127,7 @@ def make_app(explainer: TextExplainer, *, host: str = "127.0.0.1") -> Starlette:
             *(Route(path, _give(file)) for path, file in render_files(study).items()),
             Route("/api/study", tell_study),
             Route("/api/explain", _answer(explain, turn), methods=["POST"]),
+            Route("/api/check", _answer(check, turn), methods=["POST"]),
             Route("/api/continue", _answer(act, turn), methods=["POST"]),
         ],
         middleware=[Middleware(Guard, host=host)],
@@ -102,7 +146,7 @@ def _answer(work: Work, turn: _OneAtATime) -> Callable[[Request], Awaitable[Resp
     async def answer(request: Request) -> Response:
         try:
             body = await _read_body(request)
-            return JsonAnswer(await turn.run(request, lambda: work(body)))
+            return JsonAnswer(await turn.run(request, lambda give_way: work(body, give_way)))
         except MsmaError as error:
             return JsonAnswer({"error": " ".join(str(error).split())}, status_code=400)
         except HTTPException:

@@ -8,7 +8,6 @@ from typing import Any, Self
 from msma._types import SCALES, Scale
 from msma.errors import ConfigError, CorpusError
 
-METHODS = ("occlusion", "gradient")
 OPERATIONS = ("translate", "scale", "noise", "temperature")
 #: Longest text and most new tokens that a page may ask for: a model is busy with one question at a time.
 MAX_CHARACTERS, MAX_NEW_TOKENS = 20_000, 200
@@ -30,12 +29,13 @@ class ExplainQuestion:
     methods: tuple[str, ...]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any], *, directions: Sequence[str]) -> Self:
+    def read(cls, body: Mapping[str, Any], *, directions: Sequence[str], methods: Sequence[str]) -> Self:
         """Read it from what came.
 
         Args:
             body: What came.
             directions: Directions there are.
+            methods: Methods there are; "both" is all of them.
 
         Returns:
             The question.
@@ -44,11 +44,11 @@ class ExplainQuestion:
             ConfigError: When a field is missing or impossible.
             CorpusError: When the text is empty or too long.
         """
-        method = _choose(body, "method", ("both", *METHODS), default="both")
+        method = _choose(body, "method", ("both", *methods), default="both")
         return cls(
             text=read_text(body, "text"),
             direction=_choose(body, "direction", directions, default="own"),
-            methods=METHODS if method == "both" else (method,),
+            methods=tuple(methods) if method == "both" else (method,),
         )
 
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from msma._types import SCALES
+from msma._types import SCALES, Stack
 from msma.errors import MsmaError
+from msma.explanation.checking import UncheckedExplanation
 from msma.explanation.corpus import StudyCorpus
-from msma.explanation.record import Explanation
 from msma.models import LoadedModel
 from msma.reporting.clouds import lay_out, shorten
 from msma.scales import ScalePartition
@@ -40,11 +40,21 @@ class TextExplainer(Protocol):
     def directions(self) -> tuple[str, ...]:
         """What a coordinate can run along."""
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How tokens can be scored."""
+
+    @property
+    def stack(self) -> Stack:
+        """The stack that the scales are of."""
+
     loaded: LoadedModel
     corpus: StudyCorpus
 
-    def explain(self, text: str, *, direction: str = "own", methods: Sequence[str] = ()) -> Explanation:
-        """Explain a text."""
+    def begin(
+        self, text: str, *, direction: str = "own", methods: Sequence[str] = ()
+    ) -> UncheckedExplanation:
+        """Explain a text, and leave the check of its token scores for later."""
 
 
 def describe_study(explainer: TextExplainer) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def encode_prompts(loaded: LoadedModel, prompts: Sequence[str], *, room: int) ->
         Ids of each prompt.
 
     Raises:
-        CorpusError: When there is no prompt, one is empty, or one does not fit the context.
+        CorpusError: When there is no prompt, one is empty, or one or what is to follow does not fit the context.
     """
     if isinstance(prompts, str):
         prompts = [prompts]
@@ -110,14 +110,27 @@ def encode_prompts(loaded: LoadedModel, prompts: Sequence[str], *, room: int) ->
         ids = list(loaded.tokenizer(prompt)["input_ids"]) if prompt.strip() else []
         if not ids:
             raise CorpusError(f"prompt {number} is empty; give at least one word to continue")
-        needed = len(ids) if is_seq2seq else len(ids) + room
-        if limit is not None and needed > limit:
-            raise CorpusError(
-                f"prompt {number} has {len(ids)} tokens and {room} are to follow; the model's context holds "
-                f"{limit}: shorten the prompt or ask for fewer new tokens"
-            )
+        if limit is not None:
+            _check_room(number, len(ids), room, limit, is_seq2seq=is_seq2seq)
         rows.append(ids)
     return rows
+
+
+def _check_room(number: int, n_ids: int, room: int, limit: int, *, is_seq2seq: bool) -> None:
+    """Refuse what does not fit: a decoder has one context for prompt and continuation, two stacks have one each."""
+    if not is_seq2seq and n_ids + room > limit:
+        raise CorpusError(
+            f"prompt {number} has {n_ids} tokens and {room} are to follow; the model's context holds {limit}: "
+            "shorten the prompt or ask for fewer new tokens"
+        )
+    if is_seq2seq and n_ids > limit:
+        raise CorpusError(
+            f"prompt {number} has {n_ids} tokens; the model's encoder holds {limit}: shorten the prompt"
+        )
+    if is_seq2seq and room > limit:
+        raise CorpusError(
+            f"{room} new tokens were asked for; the model's decoder holds {limit}: ask for fewer"
+        )
 
 
 def _check(loaded: LoadedModel, *, max_new_tokens: int, temperature: float, top_p: float) -> None:

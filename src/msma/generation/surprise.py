@@ -20,6 +20,9 @@ def nats_per_token(
 
     .. math:: -\frac{1}{n} \sum_{t=1}^{n} \log p(w_t \mid \text{prompt}, w_{<t})
 
+    A decoder reads the prompt before the tokens; an encoder-decoder reads it in its encoder, and its decoder the
+    tokens behind its start token, as both were written.
+
     Args:
         loaded: The model, with its language head; call it outside any intervention.
         continuations: What was written.

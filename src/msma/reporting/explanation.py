@@ -113,8 +113,10 @@ def _attribution(explanation: Explanation, item: Attribution) -> dict[str, Any]:
         "tokens": tokens,
         "coordinate": show(item.coordinate),
         "faithfulness": (
-            f"Deleting the tokens that score highest lowers it by {show(item.comprehensiveness)} on average over the "
-            f"shares deleted; as many random ones by {show(item.random)} (p {item.p_value:.2g})."
+            "Whether these tokens matter has not been checked."
+            if item.p_value is None
+            else f"Deleting the tokens that score highest lowers it by {show(item.comprehensiveness)} on average over "
+            f"the shares deleted; as many random ones by {show(item.random)} (p {item.p_value:.2g})."
         ),
     }
 

@@ -199,7 +199,7 @@ def test_a_variant_is_read_once(reader, monkeypatch):
     reading = reader.read(TEXT)
     rows = []
     monkeypatch.setattr(
-        reader, "pool", lambda new, source: rows.extend(new) or ScaleReader.pool(reader, new, source=source)
+        reader, "pool", lambda new, **options: rows.extend(new) or ScaleReader.pool(reader, new, **options)
     )
     deletions = Deletions(reader, reading, written_coordinate())
     first = deletions.values([[0], [1, 2], [2, 1]])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from explained_study import make_study
 from msma.cli import run
 from msma.errors import ConfigError, CorpusError, OriginError, StorageError
 from msma.explanation.shelf import Shelf
+from msma.reporting import write_explanation
 from study_inputs import save_model
 
 TEXT = "The river rose in spring, and every boat was under the bridge. The old man slept."
@@ -50,6 +52,50 @@ def test_the_same_text_is_explained_the_same_way(explainer, found):
         assert getattr(again, name) == getattr(found, name)
 
 
+def test_the_check_in_a_second_call_gives_the_numbers_of_one(explainer, found):
+    begun = explainer.begin(TEXT, n_draws=19)
+    first = begun.explanation
+    for one, whole in zip(first.attributions, found.attributions, strict=True):
+        assert (one.comprehensiveness, one.random, one.p_value) == (None, None, None)
+        assert (one.scale, one.method, one.scores) == (whole.scale, whole.method, whole.scores)
+    checked = begun.check()
+    for name in ("text", "places", "attributions", "decodings", "departures"):
+        assert getattr(checked, name) == getattr(found, name)
+    assert begun.check() == checked  # what was read is not read again
+    made = {"created"}
+    assert {k: v for k, v in checked.provenance.items() if k not in made} == {
+        k: v for k, v in found.provenance.items() if k not in made
+    }
+
+
+def test_an_unchecked_explanation_says_that_it_is_one(explainer, tmp_path):
+    first = explainer.begin(TEXT, methods=("occlusion",)).explanation
+    assert first.describe().count("whether these tokens matter has not been checked") == 3
+    assert "chance, so" not in first.describe()
+    rows = first.to_result().where(metric="comprehensiveness").rows
+    assert [(row.value, row.null, row.note) for row in rows] == [
+        (None, None, "the scores have not been checked")
+    ] * 3
+    assert msma.Explanation.load(first.save(tmp_path / "first.json")) == first
+    page = write_explanation(first, tmp_path / "first.html").read_text()
+    assert page.count("Whether these tokens matter has not been checked.") == 3
+
+
+def test_a_check_gives_way_before_each_batch_and_can_be_ended(explainer, found):
+    begun, calls = explainer.begin(TEXT, n_draws=19), []
+
+    def interrupt():
+        calls.append(1)
+        if len(calls) == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        begun.check(give_way=interrupt)
+    assert len(calls) == 2
+    assert begun.check(give_way=lambda: calls.append(1)).attributions == found.attributions
+    assert len(calls) > 4
+
+
 def test_it_is_kept_as_it_was(found, tmp_path):
     assert msma.Explanation.load(found.save(tmp_path / "found.json")) == found
 
@@ -81,6 +127,13 @@ def test_directions_are_those_of_the_labels_and_components(explainer):
         assert np.allclose(up.scores, -np.array(down.scores), atol=1e-6)
 
 
+def test_the_gradient_needs_blocks(explainer, monkeypatch):
+    assert explainer.methods == ("occlusion", "gradient")
+    monkeypatch.setattr(explainer.reader, "stack", replace(explainer.reader.stack, blocks=()))
+    assert explainer.methods == ("occlusion",)
+    assert explainer.stack == "decoder"
+
+
 def test_texts_to_pick_from_are_held_out(explainer):
     test = set(explainer.corpus.splits.test.texts)
     assert explainer.corpus_texts
@@ -106,6 +159,8 @@ def test_a_study_of_sentences_is_explained_by_whole_texts(sentence_study):
 def test_what_cannot_be_explained_is_refused(explainer, text, options, error, words):
     with pytest.raises(error, match=words):
         explainer.explain(text, **options)
+    with pytest.raises(error, match=words):
+        explainer.begin(text, **options)
 
 
 def test_another_model_than_the_study_s_is_refused(decoder_study, tmp_path):

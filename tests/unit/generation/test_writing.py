@@ -79,6 +79,29 @@ def test_surprise_of_an_encoder_decoder(name):
     np.testing.assert_allclose(nats, alone, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["t5-decoder", "bart-decoder"])
+def test_surprise_of_an_encoder_decoder_is_that_of_its_decoder_given_what_its_encoder_reads(name):
+    loaded = loaded_model(name)
+    found = generate(loaded, [PROMPT], max_new_tokens=9, seed=1, may_stop=False)[0]
+    start = loaded.network.config.decoder_start_token_id
+    with torch.no_grad():
+        output = loaded.network(
+            input_ids=torch.tensor([found.prompt_ids]),
+            decoder_input_ids=torch.tensor([[start, *found.ids[:-1]]]),
+        )
+    log_p = torch.log_softmax(output.logits[0].double(), -1)[range(9), list(found.ids)]
+    np.testing.assert_allclose(nats_per_token(loaded, [found]), [-log_p.mean().item()], rtol=1e-5)
+
+
+def test_what_does_not_fit_an_encoder_decoder_is_told():
+    loaded = loaded_model("bart-decoder")
+    assert len(generate(loaded, [PROMPT], max_new_tokens=64, may_stop=False)[0].ids) == 64
+    with pytest.raises(CorpusError, match="65 new tokens were asked for; the model's decoder holds 64"):
+        generate(loaded, [PROMPT], max_new_tokens=65)
+    with pytest.raises(CorpusError, match="prompt 1 has 72 tokens; the model's encoder holds 64"):
+        generate(loaded, ["the " * 70], max_new_tokens=4)
+
+
 def test_bad_prompts_and_settings_are_told_in_a_sentence():
     loaded = loaded_model("gpt2")
     with pytest.raises(CorpusError, match="no prompt came"):
