@@ -183,7 +183,7 @@ def test_scores_are_shown_as_unchecked_until_the_check_is_there(show, explainer)
     assert len(page.find_elements(By.CSS_SELECTOR, "#place-cards > li")) == 3
     choose(page, "token-scale", "local")  # another scale is no more checked than the first
     assert check.text.startswith("Being checked")
-    wait_for(page, "token-check", "no better than chance")
+    wait_for(page, "token-check", "not shown to do better than chance")
     assert is_unchecked(page)
     choose(page, "token-scale", "global")
     assert check.text == "Checked: these scores hold."

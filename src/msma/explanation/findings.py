@@ -128,16 +128,42 @@ def _say_tokens(explanation: "Explanation", item: Attribution) -> str:
             "checked."
         )
     is_faithful = item.p_value <= _LEVEL
-    verdict = (
-        f"deleting the tokens that score highest lowers its coordinate by {item.comprehensiveness:.2f} standard "
-        f"deviations, as many random ones by {item.random:.2f} (p {item.p_value:.2g})"
-    )
+    verdict = f"{say_deletions(item, what='its coordinate')} (p {item.p_value:.2g})"
     if not is_faithful:
         return (
-            f"Which tokens drive the {item.scale} scale cannot be said: {verdict}, so the scores are no better than "
-            "chance."
+            f"Which tokens drive the {item.scale} scale cannot be said: {verdict}, so the scores are not shown to be "
+            "better than chance."
         )
     return f"The {item.scale} scale is driven by {words or 'no token'}: {verdict}."
+
+
+def say_deletions(item: Attribution, *, what: str) -> str:
+    """Say how far a coordinate moves without the tokens that score highest, and without random ones.
+
+    Args:
+        item: An attribution whose scores were checked.
+        what: Name of the coordinate.
+
+    Returns:
+        Half a sentence; a coordinate that rises is said to be raised, not lowered by less than nothing.
+
+    Examples:
+        >>> item = Attribution(
+        ...     scale="local", method="occlusion", direction="own", coordinate=1.0, scores=(1.0,),
+        ...     comprehensiveness=-0.25, random=0.5, p_value=1.0,
+        ... )
+        >>> print(say_deletions(item, what="it").replace(", ", ",\n"))
+        deleting the tokens that score highest raises it by 0.25 standard deviations,
+        as many random ones lower it by 0.50
+    """
+    top, random = float(item.comprehensiveness or 0.0), float(item.random or 0.0)
+    is_alike = (top < 0.0) == (random < 0.0)
+    others = "by" if is_alike else f"{'raise' if random < 0.0 else 'lower'} it by"
+    moved = "raises" if top < 0.0 else "lowers"
+    return (
+        f"deleting the tokens that score highest {moved} {what} by {abs(top):.2f} standard deviations, as many random ones "
+        f"{others} {abs(random):.2f}"
+    )
 
 
 def _say_words(item: Decoding) -> str:

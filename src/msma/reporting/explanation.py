@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msma.explanation.findings import say_findings
+from msma.explanation.findings import say_deletions, say_findings
 from msma.explanation.parts import Attribution, Decoding, Departure, Neighbour, Place
 from msma.explanation.record import Explanation
 from msma.plotting.inline import DARK, LIGHT
@@ -115,8 +115,7 @@ def _attribution(explanation: Explanation, item: Attribution) -> dict[str, Any]:
         "faithfulness": (
             "Whether these tokens matter has not been checked."
             if item.p_value is None
-            else f"Deleting the tokens that score highest lowers it by {show(item.comprehensiveness)} on average over "
-            f"the shares deleted; as many random ones by {show(item.random)} (p {item.p_value:.2g})."
+            else f"Averaged over the shares deleted, {say_deletions(item, what='it')} (p {item.p_value:.2g})."
         ),
     }
 

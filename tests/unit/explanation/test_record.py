@@ -50,6 +50,7 @@ def test_words_say_what_is_no_more_than_chance(explanation):
     assert "At the global scale the text is typical of the corpus (p 0.9)" in said
     assert "The local scale is driven by '.', 'snow', '&', '>'" in said
     assert "Which tokens drive the intermediate scale cannot be said" in said
+    assert "so the scores are not shown to be better than chance." in said
     assert f"At the local scale the sentence '{HOSTILE}' departs" in said  # p 0.01 of two sentences
     assert "(p 0.04; of 2 sentences, so no more than a hint)" in said  # 0.04 x 2 > 0.05
 
