@@ -1,6 +1,7 @@
 """What every test shares: offline hub, seeds, and where real data lies."""
 
 import os
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Workers share the cores: threads of their own would fight over them.
@@ -12,6 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+# Where no bytecode is kept, every worker rewrites the assertions of every test file, and every process
+# that a test starts compiles the library anew: a minute of each run. Git ignores these files.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -342,7 +342,7 @@ def interrupt(epoch):
     return report
 
 
-@pytest.mark.parametrize("estimator", ["infonce", "mine"])
+@pytest.mark.parametrize("estimator", [pytest.param("infonce", marks=pytest.mark.slow), "mine"])
 def test_an_interrupted_fit_goes_on_bit_for_bit(estimator, curved, tmp_path):
     settings = {**QUICK, "estimator": estimator, "is_stochastic": estimator == "mine"}
     whole = JointMap(**settings).fit(*curved)
