@@ -138,7 +138,7 @@ def _say_tokens(explanation: "Explanation", item: Attribution) -> str:
 
 
 def say_deletions(item: Attribution, *, what: str) -> str:
-    """Say how far a coordinate moves without the tokens that score highest, and without random ones.
+    r"""Say how far a coordinate moves without the tokens that score highest, and without random ones.
 
     Args:
         item: An attribution whose scores were checked.
@@ -161,8 +161,8 @@ def say_deletions(item: Attribution, *, what: str) -> str:
     others = "by" if is_alike else f"{'raise' if random < 0.0 else 'lower'} it by"
     moved = "raises" if top < 0.0 else "lowers"
     return (
-        f"deleting the tokens that score highest {moved} {what} by {abs(top):.2f} standard deviations, as many random ones "
-        f"{others} {abs(random):.2f}"
+        f"deleting the tokens that score highest {moved} {what} by {abs(top):.2f} standard deviations, as many random "
+        f"ones {others} {abs(random):.2f}"
     )
 
 
