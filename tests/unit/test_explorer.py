@@ -587,6 +587,23 @@ def test_the_command_names_the_extra_that_is_missing(monkeypatch, tmp_path):
         exploring.explore(tmp_path)
 
 
+def test_the_command_hands_on_where_the_model_goes(monkeypatch, tmp_path, capsys):
+    from msma.cli import run
+    from msma.explanation import Explainer
+
+    asked = {}
+
+    def refuse(_study, **settings):
+        asked.update(settings)
+        raise ModelError("device 'quantum' cannot be used here")
+
+    monkeypatch.setattr(Explainer, "open", refuse)
+    command = ["explore", str(tmp_path), "--device", "quantum", "--port", "0", "--no-browser"]
+    assert run(command) == 2
+    assert asked["device"] == "quantum"
+    assert "device 'quantum' cannot be used here" in capsys.readouterr().err
+
+
 _SERVER = """
 import sys
 sys.path.insert(0, sys.argv[1])

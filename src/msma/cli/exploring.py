@@ -24,6 +24,9 @@ def explore(
     model: Annotated[
         str | None, typer.Option(help="Name or folder of the model; the study's own when left out.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, ...; as in the study when left out.")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default is this machine only.")
     ] = "127.0.0.1",
@@ -41,4 +44,12 @@ def explore(
     def say(words: str) -> None:
         console.print(words, markup=False, soft_wrap=True)
 
-    serve(study, host=host, port=port, model=model, opens_browser=not no_browser, say=say)
+    serve(
+        study,
+        host=host,
+        port=port,
+        model=model,
+        device=device,
+        opens_browser=not no_browser,
+        say=say,
+    )

@@ -24,6 +24,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8765,
     model: str | None = None,
+    device: str | None = None,
     opens_browser: bool = True,
     say: Say | None = None,
 ) -> None:
@@ -34,12 +35,14 @@ def serve(
         host: Address to listen on; the default can be reached from this machine only.
         port: Port; 0 for any that is free.
         model: Name or folder of the model, where the study's own cannot be found.
+        device: Where the model goes; as in the study when left out.
         opens_browser: Whether the page is opened in the browser.
         say: Called with one line at a time.
 
     Raises:
         ConfigError: When host and port cannot be listened on.
         StorageError: When the study is missing or damaged.
+        ModelError: When the model cannot be loaded, or not on the device.
         KeyboardInterrupt: When the process is told to end otherwise than from the keyboard.
     """
     tell = say or (lambda _words: None)
@@ -47,7 +50,7 @@ def serve(
         from msma.explanation.explainer import Explainer
 
         address = tell_address(host, taken.getsockname()[1])
-        explainer = Explainer.open(Path(study), model=model, say=say).prepare()
+        explainer = Explainer.open(Path(study), model=model, device=device, say=say).prepare()
         server = _Server(
             make_app(explainer, host=host), lambda: _announce(address, host, opens_browser, tell)
         )
