@@ -158,7 +158,12 @@ def test_hostile_names_of_models_and_labels_are_set_as_they_are(record, tmp_path
 def test_a_figure_wider_than_a_column_spans_both_and_none_is_larger_than_its_page(record, tmp_path):
     latex = write_captions(record, ["bands", "maps"], tmp_path, widths={"bands": 3.5})[1].read_text()
     assert re.findall(r"\\begin\{(.*?)\}", latex) == ["figure", "figure*"]
-    assert r"[width=\ifdim3.5in>\linewidth\linewidth\else3.5in\fi,totalheight=0.65\textheight," in latex
+    # Without its aspect a figure shrunk in height would be stretched.
+    size = (
+        r"[width=\ifdim3.5in>\linewidth\linewidth\else3.5in\fi,totalheight=0.65\textheight,keepaspectratio]"
+    )
+    assert size in latex
+    assert latex.count("keepaspectratio") == latex.count(r"\includegraphics") == 2
     assert r"\else7in\fi" in latex
 
 
