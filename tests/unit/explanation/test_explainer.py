@@ -11,6 +11,8 @@ import msma
 from explained_study import make_study
 from msma.cli import run
 from msma.errors import ConfigError, CorpusError, OriginError, StorageError
+from msma.explanation.attribution import attribute
+from msma.explanation.coordinates import make_coordinate
 from msma.explanation.shelf import Shelf
 from msma.reporting import write_explanation
 from study_inputs import save_model
@@ -66,6 +68,15 @@ def test_the_check_in_a_second_call_gives_the_numbers_of_one(explainer, found):
     assert {k: v for k, v in checked.provenance.items() if k not in made} == {
         k: v for k, v in found.provenance.items() if k not in made
     }
+
+
+def test_the_check_draws_with_the_seed_that_provenance_names(explainer, found):
+    reading = explainer.reader.read(TEXT)
+    own = make_coordinate(explainer.corpus, "own", reading)
+    assert found.provenance["seed"] == 0
+    assert attribute(explainer.reader, reading, own, n_draws=19, seed=0) == found.attributions
+    other = attribute(explainer.reader, reading, own, n_draws=19, seed=1)
+    assert [item.random for item in other] != [item.random for item in found.attributions]
 
 
 def test_an_unchecked_explanation_says_that_it_is_one(explainer, tmp_path):
